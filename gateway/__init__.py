@@ -1,0 +1,1 @@
+"""Sidegate's engine: an API gateway that stands in front of services which already exist."""

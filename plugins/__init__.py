@@ -1,0 +1,1 @@
+"""The plugins that ship with Sidegate, one module each, named as in YAML."""
