@@ -3,7 +3,7 @@
 An error says three things that nobody downstream may guess: which ``status`` the client gets, whose fault it was
 (``source`` decides log level, metric label and what a breaker counts) and whether another attempt may be made
 (``retry``). ``code`` is stable, is what programs match on, and never changes with the reader's language. One place
-renders them (`gateway.server.problem`, RFC 9457); nobody else builds an error answer.
+renders them (`gateway.http.problem`, RFC 9457); nobody else builds an error answer.
 
 ``detail`` is shown to the client: it must hold nothing of the target, of a secret or of the configuration. ``reason``
 goes to the log only.

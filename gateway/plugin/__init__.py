@@ -1,5 +1,31 @@
-"""The plugin contract: with `gateway.http`, `gateway.errors` and the types of `gateway.services` all a plugin may import."""
+"""The plugin contract: with http, errors and the services' types all that a plugin may import of the engine."""
 
+from gateway.plugin.context import Context, Mode, Ports
+from gateway.plugin.contract import (
+    AdminView,
+    Authenticator,
+    Command,
+    Endpoint,
+    LogProcessor,
+    Plugin,
+    Scope,
+    Stage,
+)
 from gateway.plugin.settings import Duration, Settings, Size
 
-__all__ = ["Duration", "Settings", "Size"]
+__all__ = [
+    "AdminView",
+    "Authenticator",
+    "Command",
+    "Context",
+    "Duration",
+    "Endpoint",
+    "LogProcessor",
+    "Mode",
+    "Plugin",
+    "Ports",
+    "Scope",
+    "Settings",
+    "Size",
+    "Stage",
+]

@@ -1,0 +1,174 @@
+"""How plugins become one handler: composed once at load, in the order of the list, the first outermost.
+
+Requests go down the list, responses come up. Nothing is sorted. A refusal is a response to the layers outside it, so
+that whatever dresses answers dresses refusals too: the binder around each plugin turns a `GatewayError` into a rendered
+`Response` whose ``error`` is set. Only what fails after the head is an exception.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import GatewayError, InternalError, Unauthorized
+from gateway.http import Handler, Request, Response
+from gateway.plugin import Authenticator, Plugin, Settings, Stage
+
+log = logging.getLogger("gateway.chain")
+
+Render = Callable[[GatewayError, Request], Response]
+Condition = Callable[[Request], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One entry of a list, made live."""
+
+    plugin: Plugin[Any]
+    when: Condition | None = None
+
+
+def compose(links: Sequence[Link], last: Handler, render: Render) -> Handler:
+    """One handler out of a list and what stands at its end. It raises nothing but cancellation."""
+    handler = guard(last, render)
+    for link in reversed(links):
+        handler = _bind(link, handler, render)
+    return handler
+
+
+def guard(last: Handler, render: Render) -> Handler:
+    """What `last` raises, as a response."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await last(request)
+        except GatewayError as error:
+            return render(error, request)
+        except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
+            return render(_crashed(bug, request), request)
+
+    return guarded
+
+
+def _bind(link: Link, inner: Handler, render: Render) -> Handler:
+    plugin, condition = link.plugin, link.when
+    call = plugin.__call__
+    proceed = _raising(inner) if plugin.recovers else inner
+
+    async def bound(request: Request) -> Response:
+        try:
+            return await call(request, proceed)
+        except GatewayError as error:
+            return render(error, request)
+        except Exception as bug:  # noqa: BLE001 - a plugin's bug ends one exchange, not the connection or the worker
+            return render(_crashed(bug, request), request)
+
+    handler: Handler = bound
+    if type(plugin).done is not Plugin.done:
+        handler = _with_done(plugin, handler)
+    if condition is not None:
+        handler = _conditional(condition, handler, inner)
+    return handler
+
+
+def _crashed(bug: Exception, request: Request) -> InternalError:
+    log.error("unhandled error in exchange %s on route %s", request.id, request.route.name, exc_info=bug)
+    return InternalError(reason=type(bug).__name__)
+
+
+def _raising(inner: Handler) -> Handler:
+    async def raising(request: Request) -> Response:
+        response = await inner(request)
+        if response.error is not None:
+            response.body.close()
+            raise response.error
+        return response
+
+    return raising
+
+
+def _with_done(plugin: Plugin[Any], handler: Handler) -> Handler:
+    done = plugin.done
+
+    async def noted(request: Request) -> Response:
+        request.when_done(done)
+        return await handler(request)
+
+    return noted
+
+
+def _conditional(condition: Condition, handler: Handler, otherwise: Handler) -> Handler:
+    async def chosen(request: Request) -> Response:
+        return await (handler if condition(request) else otherwise)(request)
+
+    return chosen
+
+
+class AnyOf(Authenticator[Settings]):
+    """``any:`` — the first authenticator that knows the caller decides.
+
+    Each is asked in the order of the list. Credentials that do not hold are remembered and the next one is asked; when
+    nobody knows the caller, the answer is the first of these errors, with the challenges of all (RFC 9110 §11.6.1).
+    """
+
+    def __init__(self, members: Sequence[Authenticator[Any]], context: Any) -> None:
+        super().__init__(Settings(), context)
+        self.members = tuple(members)
+
+    async def authenticate(self, request: Request) -> Any:
+        """The principal that the first knowing member found. Raises the first error of those that did not hold."""
+        refused: GatewayError | None = None
+        for member in self.members:
+            try:
+                principal = await member.authenticate(request)
+            except GatewayError as error:
+                refused = refused or error
+            else:
+                if principal is not None:
+                    return principal
+        if refused is not None and isinstance(refused, Unauthorized):
+            others = tuple(pair for pair in refused.headers if pair[0].lower() != "www-authenticate")
+            refused.headers = (*others, ("WWW-Authenticate", self.challenge()))
+        if refused is not None:
+            raise refused
+        return None
+
+    def challenge(self) -> str:
+        """All members' challenges, once each, in order."""
+        return ", ".join(dict.fromkeys(member.challenge() for member in self.members))
+
+
+@dataclass(frozen=True, slots=True)
+class Disorder:
+    """An order that cannot work (``fatal``) or that is seldom meant."""
+
+    index: int
+    """Of the entry in its list that stands wrong."""
+    message: str
+    fatal: bool
+
+
+def disorders(plugins: Sequence[tuple[str, type[Plugin[Any]]]]) -> list[Disorder]:
+    """What is wrong with the order of a list of ``(id, class)``, outermost first."""
+    found = []
+    highest: tuple[Stage, str] = (Stage.DRESS, "")
+    for index, (name, plugin) in enumerate(plugins):
+        if plugin.ends and index + 1 < len(plugins):
+            after = ", ".join(each for each, _ in plugins[index + 1 :])
+            found.append(Disorder(index, f"{name} answers by itself, so what follows it can never run: {after}", True))
+        if plugin.stage is Stage.ANYWHERE:
+            continue
+        if plugin.stage < highest[0]:
+            found.append(
+                Disorder(
+                    index,
+                    f"{name} ({plugin.stage.name.lower()}) stands inside {highest[1]} ({highest[0].name.lower()});"
+                    " usually it is the other way round",
+                    False,
+                )
+            )
+        else:
+            highest = (plugin.stage, name)
+    return found

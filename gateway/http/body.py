@@ -1,0 +1,200 @@
+"""A message's body: bytes that are here, or a stream that is pulled.
+
+A body that arrived whole is ``bytes`` and takes a path with no generator and no filter call per chunk in it. Any other
+streams by default and is held only by `Body.read`, under an explicit limit. Whoever ends an exchange calls
+`Body.close`; it reaches the source through every filter, so no layer can forget it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from multidict import MultiMapping
+
+from gateway.errors import InternalError, PayloadTooLarge
+
+
+class Source(Protocol):
+    """Where a streamed body comes from: the client's connection, a target's, or a plugin's own."""
+
+    trailers: MultiMapping[str] | None
+    """Trailer fields, known after the end."""
+
+    async def read(self) -> bytes:
+        """The next bytes, never empty before the end; ``b""`` at the end and ever after.
+
+        Raises GatewayError when cut short.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up what was not read. Idempotent; after a clean end it does nothing."""
+        ...
+
+
+class Filter(Protocol):
+    """What a plugin puts on a body. May raise a GatewayError from either method."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What becomes of the next bytes; may be empty."""
+        ...
+
+    def finish(self) -> bytes:
+        """What follows the last byte; called once, not after an abort."""
+        ...
+
+
+class Body:
+    """Bytes held, or a stream that can be read once.
+
+    ``length`` is the number of bytes to come if it is known beforehand, else None (chunked on the wire).
+    """
+
+    __slots__ = ("_at_end", "_data", "_filters", "_keeps_trailers", "_source", "length", "started")
+
+    def __init__(self, data: bytes | None = b"", source: Source | None = None, length: int | None = None) -> None:
+        self._data = data
+        self._source = source
+        self.length = len(data) if data is not None else length
+        self._filters: list[Filter] | None = None
+        self._at_end: list[Callable[[], None]] | None = None
+        self._keeps_trailers = True
+        self.started = False
+        """A byte of the stream was pulled."""
+
+    @property
+    def whole(self) -> bytes | None:
+        """All bytes, if they are here."""
+        return self._data
+
+    @property
+    def replayable(self) -> bool:
+        """May be sent again: it is held, or nobody has begun to stream it."""
+        return self._data is not None or not self.started
+
+    @property
+    def trailers(self) -> MultiMapping[str] | None:
+        """Trailer fields (RFC 9110 §6.5), after the end; None once a filter has changed the bytes."""
+        return self._source.trailers if self._source is not None and self._keeps_trailers else None
+
+    async def read(self, limit: int) -> bytes:
+        """Hold the whole body and return it. Raises PayloadTooLarge beyond ``limit`` bytes."""
+        if self._data is not None:
+            if len(self._data) > limit:
+                raise PayloadTooLarge
+            return self._data
+        if self.length is not None and self.length > limit:
+            raise PayloadTooLarge
+        held = bytearray()
+        async for chunk in self:
+            held += chunk
+            if len(held) > limit:
+                raise PayloadTooLarge
+        self._data = bytes(held)
+        self.length = len(held)
+        return self._data
+
+    def filter(self, added: Filter, *, changes: bool = True) -> None:
+        """Put a filter on the bytes to come, outside those already there.
+
+        ``changes=False`` promises that bytes pass as they are (counting, recording): length and trailers are kept. On
+        a body that is whole the filter runs here and now, so its errors are raised here.
+        """
+        if changes:
+            self._keeps_trailers = False
+        if self._data is not None:
+            self._data = added.feed(self._data) + added.finish()
+            self.length = len(self._data)
+            return
+        if changes:
+            self.length = None
+        if self._filters is None:
+            self._filters = [added]
+        else:
+            self._filters.append(added)
+
+    def replace(self, data: bytes) -> None:
+        """Take these bytes instead; what streamed is given up."""
+        self.close()
+        self._data, self._source, self._filters = data, None, None
+        self.length = len(data)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._data is not None:
+            return _Once(self._data)
+        if self.started:
+            raise InternalError(reason="a streamed body was read a second time")
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self.pull()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def pull(self) -> bytes:
+        """The next filtered bytes of a stream, never empty before the end; ``b""`` at the end."""
+        source = self._source
+        if source is None:
+            return b""
+        self.started = True
+        filters = self._filters
+        while True:
+            chunk = await source.read()
+            if filters is None:
+                if not chunk:
+                    self._ended()
+                return chunk
+            if not chunk:
+                tail = b""
+                for each in filters:
+                    tail = (each.feed(tail) if tail else b"") + each.finish()
+                self._filters = None
+                if not tail:
+                    self._ended()
+                return tail
+            for each in filters:
+                chunk = each.feed(chunk)
+                if not chunk:
+                    break
+            else:
+                return chunk
+
+    def at_end(self, callback: Callable[[], None]) -> None:
+        """Call this once after the last byte or the abort; at once if the body is whole."""
+        if self._source is None:
+            callback()
+        elif self._at_end is None:
+            self._at_end = [callback]
+        else:
+            self._at_end.append(callback)
+
+    def _ended(self) -> None:
+        callbacks, self._at_end = self._at_end, None
+        for callback in callbacks or ():
+            callback()
+
+    def close(self) -> None:
+        """Give up what was not read; closes every layer down to the connection. Idempotent."""
+        if self._source is not None:
+            self._source.close()
+            self._ended()
+
+
+class _Once:
+    """A whole body, asked for chunk by chunk."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data, self._data = self._data, b""
+        if not data:
+            raise StopAsyncIteration
+        return data

@@ -1,0 +1,149 @@
+"""What a plugin gets from the gateway: its own name and mode, the services, and ports to what lies above it.
+
+Ports are resolved at the call, never at load, so that a plugin which survives a reload reaches the new routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.errors import GatewayError
+from gateway.http import Exchange, Handler, Request, Response
+from gateway.services.clock import Clock
+
+if TYPE_CHECKING:
+    from gateway.services.client import Client
+    from gateway.services.metrics import Metrics
+    from gateway.services.store import Store
+
+
+class Mode(StrEnum):
+    """Whether a plugin's refusals bite."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+    OFF = "off"
+
+
+class Ports(Protocol):
+    """What the runtime offers its plugins. `gateway.testing` has one without sockets."""
+
+    clock: Clock
+    metrics: Metrics
+    workers: int
+    """Processes of this gateway."""
+    replicas: int
+    """Gateways that share a store, this one included."""
+    owner: bool
+    """This worker is the one that does what must be done once a gateway."""
+
+    def store(self) -> Store:
+        """The shared store (``stores.shared``)."""
+        ...
+
+    def client(self) -> Client:
+        """For calls of the plugin's own, such as fetching keys."""
+        ...
+
+    def upstream(self, name: str) -> Handler:
+        """The forwarder of an upstream. Raises KeyError for a name that is not configured."""
+        ...
+
+    async def dispatch(self, request: Request) -> Response:
+        """Run a request as if a client had sent it: its own route, chain and exchange, no inherited principal."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task tied to the runtime: cancelled when it closes, its failure logged."""
+        ...
+
+    def count_refusal(self, context: Context, error: GatewayError, *, enforced: bool) -> None:
+        """Metric and log for a refusal, or for one that shadow let pass."""
+        ...
+
+    def report(self, context: Context, name: str, state: Callable[[], dict[str, Any]]) -> None:
+        """Show this under ``name`` in ``/readyz`` and ``/routes``."""
+        ...
+
+
+class Context:
+    """One plugin instance's view of the gateway."""
+
+    __slots__ = ("id", "log", "mode", "plugin", "ports", "route")
+
+    def __init__(self, ports: Ports, *, route: str, plugin: str, id: str, mode: Mode = Mode.ENFORCE) -> None:  # noqa: A002
+        self.ports = ports
+        self.route = route
+        """The route's name, or ``upstream:<name>`` in an attempt chain."""
+        self.plugin = plugin
+        self.id = id
+        """As given in YAML, else the plugin's name; unique in its list."""
+        self.mode = mode
+        self.log = logging.getLogger(f"gateway.plugins.{plugin}")
+
+    @property
+    def clock(self) -> Clock:
+        return self.ports.clock
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.ports.metrics
+
+    def store(self) -> Store:
+        """The shared store (``stores.shared``)."""
+        return self.ports.store()
+
+    def client(self) -> Client:
+        """For calls of the plugin's own, such as fetching keys."""
+        return self.ports.client()
+
+    def upstream(self, name: str) -> Handler:
+        """The forwarder of an upstream, looked up at each call. Raises KeyError if there is none of that name."""
+        return self.ports.upstream(name)
+
+    async def dispatch(self, request: Request) -> Response:
+        """Run a request as if a client had sent it. Raises InternalError from inside a dispatched request."""
+        return await self.ports.dispatch(request)
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task tied to the runtime instead of the client."""
+        return self.ports.spawn(work, name)
+
+    async def detached(self, request: Request, proceed: Handler, deadline: float) -> Response:
+        """Run the rest of the chain for a fork of ``request`` that outlives its client.
+
+        Must be awaited in a task of its own (`spawn`). ``deadline`` is in seconds and covers the time to the head.
+        The plugins inside are `done` when the answer's body ends, not when the client does. Raises TimeoutError.
+        """
+        twin = request.detach()
+        began = self.clock.now()
+        try:
+            async with asyncio.timeout(deadline):
+                response = await proceed(twin)
+        except BaseException:
+            twin.finish(Exchange(twin, None, status=0, duration=self.clock.now() - began, aborted=True))
+            raise
+        response.body.at_end(
+            lambda: twin.finish(
+                Exchange(
+                    twin, response, status=response.status, duration=self.clock.now() - began, error=response.error
+                )
+            )
+        )
+        return response
+
+    def refused(self, error: GatewayError) -> None:
+        """Count a refusal."""
+        self.ports.count_refusal(self, error, enforced=True)
+
+    def would_refuse(self, error: GatewayError) -> None:
+        """Count and log a refusal that shadow mode let pass."""
+        self.ports.count_refusal(self, error, enforced=False)
+
+    def report(self, name: str, state: Callable[[], dict[str, Any]]) -> None:
+        """Show this plugin's state under ``name`` in ``/readyz`` and ``/routes``."""
+        self.ports.report(self, name, state)

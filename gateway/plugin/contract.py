@@ -1,0 +1,188 @@
+"""What a plugin is: settings on top, one call around the rest of the chain, and what it brings along."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+
+from gateway.errors import GatewayError, Unauthorized
+from gateway.http import Exchange, Handler, Principal, Request, Response
+from gateway.plugin.context import Context, Mode
+from gateway.plugin.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+
+class Stage(IntEnum):
+    """Where in a route's list a plugin is usually right. Advice: a list that runs against it is a warning, no more."""
+
+    DRESS = 10
+    """Must see every answer, refusals too: cors, security_headers, headers."""
+    LIMIT = 20
+    """Cheap refusals before anything is worked out: size_limit, ip_restriction."""
+    AUTHENTICATE = 30
+    AUTHORIZE = 40
+    VERIFY = 50
+    """Looks into the body: signatures, schemas."""
+    REDUCE = 60
+    """Fewer bytes for the client: compression."""
+    CACHE = 70
+    RECOVER = 80
+    """Turns failures into answers: fallback, dead_letter."""
+    SHAPE = 90
+    """Changes what the target sees or is the answer itself: transform, respond."""
+    ANYWHERE = 100
+
+
+class Scope(StrEnum):
+    """How far a plugin's state must reach to be right."""
+
+    NONE = "none"
+    WORKER = "worker"
+    GATEWAY = "gateway"
+    FLEET = "fleet"
+
+
+LogProcessor = Callable[[dict[str, Any]], dict[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A path of the gateway's own that a plugin answers, such as a login callback."""
+
+    path: str
+    """Exact, in normal form."""
+    handler: Handler
+    methods: frozenset[str] = frozenset({"GET"})
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A sub-command that a plugin adds to ``gateway``."""
+
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], int]
+    """Returns the exit code."""
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda _parser: None
+
+
+@dataclass(frozen=True, slots=True)
+class AdminView:
+    """A resource that a plugin adds to the admin API, under ``/plugins/<route>/<id>/<name>``."""
+
+    name: str
+    answer: Callable[[Mapping[str, str]], Awaitable[Any]]
+    """From query parameters to something JSON can hold."""
+    methods: frozenset[str] = field(default=frozenset({"GET"}))
+
+
+class Plugin(Generic[S]):
+    """One policy around the rest of a chain.
+
+    A subclass names its settings (``class SizeLimit(Plugin[SizeLimitSettings])``), refuses only through `refuse`, and
+    acquires nothing before `open`.
+    """
+
+    settings_type: ClassVar[type[Settings]] = Settings
+    stage: ClassVar[Stage] = Stage.ANYWHERE
+    refuses: ClassVar[bool] = False
+    """It can refuse a request, so ``mode: shadow`` makes sense."""
+    recovers: ClassVar[bool] = False
+    """``proceed`` raises the errors of inner layers instead of returning them as answers."""
+    on_attempt: ClassVar[bool] = False
+    """It belongs into an upstream's ``attempt`` list, and only there."""
+    buffers_body: ClassVar[bool] = False
+    """It may hold a whole body, under a limit of its settings."""
+    ends: ClassVar[bool] = False
+    """It answers by itself and never calls ``proceed``: what follows it in a list can never run."""
+    scope: ClassVar[Scope] = Scope.NONE
+    """How far its state must reach; with less it is flagged approximate or refuses to load."""
+    status: ClassVar[str] = "stable"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Plugin):
+                found = get_args(base)[0]
+                if isinstance(found, type) and issubclass(found, Settings):
+                    cls.settings_type = found
+
+    def __init__(self, settings: S, context: Context) -> None:
+        self.settings = settings
+        self.context = context
+        self.shadow = context.mode is Mode.SHADOW
+
+    async def open(self) -> None:
+        """Acquire what is needed. `close` is called even if this fails."""
+
+    async def close(self) -> None:
+        """Release it. Idempotent."""
+
+    async def __call__(self, request: Request, proceed: Handler) -> Response:
+        """Handle a request; ``await proceed(request)`` runs the rest of the chain."""
+        return await proceed(request)
+
+    def done(self, exchange: Exchange) -> None:
+        """After the last byte or an abort. Fast, sync, must not raise. Costs nothing where not overridden."""
+
+    def refuse(self, error: GatewayError) -> None:
+        """Refuse the request: raises ``error``. In shadow it is counted and logged, and this returns."""
+        if not self.shadow:
+            self.context.refused(error)
+            raise error
+        self.context.would_refuse(error)
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Paths that this instance answers itself."""
+        return ()
+
+    def admin(self) -> Sequence[AdminView]:
+        """Resources for the admin API."""
+        return ()
+
+    def log_processor(self) -> LogProcessor | None:
+        """A step for the log pipeline."""
+        return None
+
+    @classmethod
+    def commands(cls) -> Sequence[Command]:
+        """Sub-commands for ``gateway``."""
+        return ()
+
+    @classmethod
+    def check(cls, settings: S) -> Sequence[str]:
+        """Warnings about settings that are valid and still cannot be meant."""
+        del settings
+        return ()
+
+
+class Authenticator(Plugin[S]):
+    """A plugin that finds out who the caller is; usable alone and inside ``any:``."""
+
+    stage = Stage.AUTHENTICATE
+    refuses = True
+
+    async def authenticate(self, request: Request) -> Principal | None:
+        """Who it is; None if there are no credentials of this kind. Raises GatewayError if they do not hold."""
+        raise NotImplementedError
+
+    def challenge(self) -> str:
+        """The ``WWW-Authenticate`` value that asks for credentials of this kind (RFC 9110 §11.6.1)."""
+        raise NotImplementedError
+
+    async def __call__(self, request: Request, proceed: Handler) -> Response:
+        try:
+            principal = await self.authenticate(request)
+        except GatewayError as error:
+            self.refuse(error)
+            return await proceed(request)
+        if principal is None:
+            self.refuse(Unauthorized(headers=(("WWW-Authenticate", self.challenge()),), reason="no credentials"))
+        else:
+            request.principal = principal
+        return await proceed(request)
