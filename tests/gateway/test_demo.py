@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import signal
 import socket
@@ -11,7 +12,6 @@ import sys
 
 import aiohttp
 import pytest
-from multidict import CIMultiDict
 
 from gateway import demo
 
@@ -58,14 +58,17 @@ async def test_status(service, method, path, code):
         assert response.status == code
 
 
-async def test_echo_shows_the_request_as_it_arrived(service):
-    headers = CIMultiDict([("X-Twice", "1"), ("x-twice", "2")])
-    async with service.put(
-        "/echo/a%2Fb?c=%20", headers=headers, data=b"\xff\x00", skip_auto_headers=["User-Agent"]
-    ) as r:
-        seen = await r.json()
+async def test_echo_shows_the_request_as_it_arrived():
+    async with demo.listening("127.0.0.1", 0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = b"PUT /echo/a%2Fb?c=%20 HTTP/1.1\r\nHost: a\r\nX-Twice: 1\r\nx-twice: 2\r\nContent-Length: 2\r\n"
+        writer.write(head + b"Connection: close\r\n\r\n\xff\x00")
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    seen = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert (seen["method"], seen["path"]) == ("PUT", "/echo/a%2Fb?c=%20")
-    assert [pair for pair in seen["headers"] if pair[0].lower() == "x-twice"] == [["X-Twice", "1"], ["x-twice", "2"]]
+    assert seen["headers"][:3] == [["Host", "a"], ["X-Twice", "1"], ["x-twice", "2"]]
     assert base64.b64decode(seen["body_base64"]) == b"\xff\x00"
 
 
