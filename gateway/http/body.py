@@ -18,8 +18,10 @@ from gateway.errors import InternalError, PayloadTooLarge
 class Source(Protocol):
     """Where a streamed body comes from: the client's connection, a target's, or a plugin's own."""
 
-    trailers: MultiMapping[str] | None
-    """Trailer fields, known after the end."""
+    @property
+    def trailers(self) -> MultiMapping[str] | None:
+        """Trailer fields, known after the end."""
+        ...
 
     async def read(self) -> bytes:
         """The next bytes, never empty before the end; ``b""`` at the end and ever after.

@@ -32,7 +32,7 @@ class Principal:
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     rate_class: str | None = None
-    claims: Mapping[str, Any] = field(default=NO_CLAIMS, hash=False)
+    claims: Mapping[str, Any] = field(default_factory=lambda: NO_CLAIMS, hash=False)
 
 
 class Route:
@@ -118,6 +118,11 @@ class Message:
         return edited
 
     @property
+    def edited(self) -> bool:
+        """Somebody asked for the header fields to change them."""
+        return self._edited is not None
+
+    @property
     def fields(self) -> Fields:
         """The header fields as they go on the wire. Raises InternalError if an edited one cannot be sent."""
         return self._fields if self._edited is None else encode(self._edited)
@@ -140,6 +145,7 @@ class Request(Message):
         "extras",
         "host",
         "id",
+        "inform",
         "method",
         "path",
         "path_params",
@@ -154,6 +160,7 @@ class Request(Message):
         "trace",
         "upgrade",
         "upstream",
+        "version",
     )
 
     def __init__(
@@ -198,8 +205,12 @@ class Request(Message):
         """The target that answered, or the last one tried."""
         self.upstream: str | None = None
         """Set by a plugin to send the request elsewhere than the route says."""
+        self.version = 11
+        """Of the client's HTTP: 10 or 11."""
         self.upgrade = ""
         """The protocol the client asks to switch to, lower case, or nothing."""
+        self.inform: Callable[[int, Fields], None] | None = None
+        """Takes interim answers (1xx) for a client that understands them."""
         self.error: GatewayError | None = None
         """What ended the exchange, for log and metrics."""
         self.detached = False
@@ -246,7 +257,7 @@ class Request(Message):
 class Response(Message):
     """A response on its way up the chain."""
 
-    __slots__ = ("error", "reason", "status", "tunnel")
+    __slots__ = ("dated", "error", "reason", "status", "tunnel")
 
     def __init__(
         self,
@@ -266,6 +277,8 @@ class Response(Message):
         self.body = body if isinstance(body, Body) else Body(body or b"")
         self.error: GatewayError | None = None
         """Set on a refusal or failure that the gateway answers itself (DESIGN: a refusal is a response)."""
+        self.dated = False
+        """The target wrote a ``Date``."""
         self.tunnel: Tunnel | None = None
         """Set with a 101: both sides speak another protocol from here on."""
 

@@ -1,0 +1,494 @@
+"""A client's connection: aiohttp's request parser and flow control with a loop of our own around them.
+
+This is the one module that relies on parts of aiohttp which are not public API: the attributes of `RequestHandler` that
+its own ``start`` and ``data_received`` use. pyproject.toml pins the minor version, and
+``tests/gateway/server/test_connection.py`` fails when one of them moves.
+
+Why our own loop: aiohttp makes a task, a writer, a request object and two futures for every request, and answers
+malformed ones in HTTP/1.0 with the client's bytes in the answer. Here one task serves a connection, a request is our
+`gateway.http.Request`, an answer that is whole goes out in one write, and everything that is refused is refused by the
+same catalogue as everywhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler
+
+from gateway.errors import ClientClosed, GatewayError, HeadTooLarge, RequestTimeout, TruncatedAnswer
+from gateway.http import Body, Fields, Request, Response
+from gateway.http.peer import Peer
+from gateway.server import intake
+from gateway.server.answer import CONTINUE, encode_answer, encode_interim, without_body
+from gateway.server.body import ClientBody
+from gateway.server.tunnel import ClientSide, pump
+from gateway.services.clock import Deadlines
+from gateway.services.ids import request_id
+
+if TYPE_CHECKING:
+    from gateway.server.edge import Edge
+
+log = logging.getLogger("gateway.server")
+
+_READ: Final = 64 * 1024
+_SMALL: Final = 64 * 1024
+"""Bytes of an unread body that are read away so that the connection can be kept."""
+
+
+class Preface(Protocol):
+    """What a connection may begin with before HTTP: the PROXY protocol."""
+
+    def feed(self, connection: ClientConnection, data: bytes) -> bytes | None:
+        """What is left after the preface, or None while it is not whole. May refuse or abort the connection."""
+        ...
+
+
+class ClientConnection(RequestHandler):
+    """One client connection, from accept to close; serves its requests one after the other."""
+
+    __slots__ = (
+        "_broken",
+        "_due",
+        "_error",
+        "_head_bytes",
+        "_payload",
+        "_tunnel",
+        "edge",
+        "host",
+        "peer",
+        "preface",
+    )
+
+    def __init__(self, manager: EdgeServer, loop: asyncio.AbstractEventLoop, preface: Preface | None) -> None:
+        limits = manager.edge.limits
+        super().__init__(
+            manager,
+            loop=loop,
+            keepalive_timeout=0,  # our own deadlines serve all connections with one timer each
+            access_log=None,  # type: ignore[arg-type]
+            max_line_size=limits.url,
+            # A different number than the line's, so that the error tells which of the two was too long.
+            max_field_size=limits.header if limits.header != limits.url else limits.header + 1,
+            max_headers=limits.headers,
+            read_bufsize=_READ,
+            auto_decompress=False,
+        )
+        self.edge: Edge = manager.edge
+        self.peer = Peer("")
+        self.preface = preface
+        self.host = ""
+        """The last Host that was found valid: a connection seldom asks for another."""
+        self._error: GatewayError | None = None
+        self._broken = False
+        self._head_bytes = 0
+        self._payload: StreamReader | None = None
+        self._due: Deadlines | None = None
+        self._tunnel: ClientSide | None = None
+
+    # -- asyncio and aiohttp -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        edge = self.edge
+        if len(edge.connections) >= edge.limits.connections:
+            edge.refused_connections += 1
+            transport.abort()  # type: ignore[attr-defined]
+            return
+        self.peer = intake.peer_of(transport, edge)
+        edge.connections.add(self)
+        edge.accepted += 1
+        super().connection_made(transport)
+        self._wait_until(edge.head_deadline)
+        if self.transport is not None:
+            self.transport.set_write_buffer_limits(high=_SMALL)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.edge.connections.discard(self)
+        self._wait_until(None)
+        self._fail_body(ClientClosed(reason="connection lost"))
+        if self._tunnel is not None:
+            self._tunnel.feed_eof()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; what it refuses becomes an error of our catalogue instead of aiohttp's answer."""
+        if self._force_close or self._close or self._broken:
+            return
+        if self._payload_parser is not None or self._upgraded or self._parser is None:
+            super().data_received(data)
+            return
+        if self.preface is not None:
+            rest = self.preface.feed(self, data)
+            if rest is None:
+                return
+            self.preface, data = None, rest
+        try:
+            messages, upgraded, tail = self._parser.feed_data(data)
+        except HttpProcessingError as error:
+            self.refuse(intake.refusal(error, self.max_line_size))
+            return
+        if messages:
+            self._head_bytes = 0
+            self._messages.extend(messages)
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+            if len(self._messages) >= self._max_msg_queue_size and not self._buffer_paused:
+                self._pause_reading_for_buffer()
+            self._upgraded = upgraded
+            if upgraded and tail:
+                self._message_tail = tail
+        elif self._waiter is not None and data:
+            self._more_of_a_head(len(data))
+
+    def _more_of_a_head(self, count: int) -> None:
+        if self._head_bytes == 0 and self._due is not self.edge.head_deadline:
+            self._wait_until(self.edge.head_deadline)
+        self._head_bytes += count
+        if self._head_bytes > self.edge.limits.head:
+            self.refuse(HeadTooLarge(reason=f"head of more than {self.edge.limits.head} bytes"))
+
+    def refuse(self, error: GatewayError) -> None:
+        """What came is not HTTP: the requests before it are answered, then it is, and the connection closes.
+
+        Inside a body there is no such answer to give: whoever reads the body gets the error and answers with it.
+        """
+        self._broken = True
+        if not self._fail_body(error):
+            self._error = error
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+    def _fail_body(self, error: GatewayError) -> bool:
+        payload = self._payload
+        if payload is None:  # a request that waits in line may have the broken body
+            payload = self._messages[-1][1] if self._messages else None
+        if payload is None or payload is EMPTY_PAYLOAD or payload.is_eof():
+            return False
+        payload.set_exception(error)
+        return True
+
+    def _wait_until(self, deadline: Deadlines | None) -> None:
+        due, self._due = self._due, deadline
+        if due is not None:
+            due.discard(self)
+        if deadline is not None:
+            deadline.add(self)
+
+    def on_deadline(self) -> None:
+        """Idle for too long, a head that does not end, or a client that does not read."""
+        due, self._due = self._due, None
+        if due is self.edge.send_deadline:
+            self.abort()
+        elif self._head_bytes == 0:
+            self.force_close()  # idle, or connected and said nothing: nobody is there to read an answer
+        else:
+            self.refuse(RequestTimeout(reason="the head did not end in time"))
+
+    def drain(self) -> None:
+        """The gateway is leaving: close now if idle, else after the answer under way."""
+        if self._tunnel is not None:
+            self._tunnel.leave()
+        elif self._waiter is not None and not self._messages and self._head_bytes == 0:
+            self.close()
+
+    def abort(self) -> None:
+        """Cut the connection (RST): the one sign of a cut body that every client understands."""
+        self._force_close = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    def interim(self, status: int, fields: Fields) -> None:
+        """Send an interim answer (RFC 9110 §15.2)."""
+        if self.transport is not None:
+            self.transport.write(CONTINUE if status == 100 else encode_interim(status, fields))
+
+    # -- one connection's life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Serve requests until the connection is to be closed."""
+        try:
+            while not self._force_close and await self._next():
+                message, payload = self._messages.popleft()
+                if self._parser is not None:
+                    self._parser.message_consumed()
+                if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                    self._resume_reading_if_drained()
+                if not await self._serve(message, payload):
+                    return
+            if self._error is not None and self.transport is not None:
+                await self._answer_refusal(self._error)
+        except ConnectionError:
+            self.abort()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        except Exception:
+            log.exception("unhandled error in the server")
+            self.abort()
+        finally:
+            self._task_handler = None
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _next(self) -> bool:
+        """Wait for a request; False when none will come."""
+        if self._messages:
+            return True
+        if self._broken or self._close:
+            return False
+        waiter = self._waiter = self._loop.create_future()
+        if self._due is None:
+            deadline = self._due = self.edge.keep_alive_deadline
+            deadline.add(self)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if self._told_to_close():  # aiohttp's way to wake this up
+                return False
+            raise
+        finally:
+            self._waiter = None
+            due = self._due
+            if due is not None:
+                self._due = None
+                due.discard(self)
+        return bool(self._messages)
+
+    def _told_to_close(self) -> bool:
+        return self._close or self._force_close
+
+    async def _serve(self, message: Any, payload: StreamReader) -> bool:
+        """Serve one request; False if the connection is to be closed after it."""
+        edge, source = self.edge, None
+        if payload is EMPTY_PAYLOAD:
+            body = Body()
+        elif payload.is_eof():
+            body = Body(payload.read_nowait())
+        else:
+            self._payload = payload
+            source = ClientBody(self, payload, expects="Expect" in message.headers)
+            body = Body(None, source, None if message.chunked else int(message.headers["Content-Length"]))
+        runtime = edge.runtime
+        request, objection = intake.request_of(self, message, body)
+        response: Response | None = None
+        try:
+            if objection is None:
+                response = await runtime.handle(request)
+            else:
+                response = runtime.refuse(objection, request)
+        finally:
+            if response is None:  # the client left before it had an answer
+                edge.finish(request, None, sent=0, received=_received(source, body), aborted=True)
+        if response.tunnel is not None:
+            await self._switch(request, response)
+            return False
+        closing = (
+            message.should_close
+            or edge.draining
+            or (response.error is not None and response.error.closes)
+            or (source is not None and not payload.is_eof() and not _worth_reading(source, body))
+        )
+        if not await self._send(request, response, source, closing=closing):
+            return False
+        if self._upgraded:
+            self._stay()
+        if source is not None:
+            self._payload = None
+            if not payload.is_eof() and (closing or not await self._read_away(source)):
+                await self._linger()
+                return False
+        return not closing
+
+    def _stay(self) -> None:
+        """The protocol switch that the client asked for was declined: what follows is HTTP."""
+        parser, tail = self._parser, self._message_tail
+        if parser is None or self._messages:
+            return
+        parser.set_upgraded(False)
+        self._upgraded, self._message_tail = False, b""
+        if tail:
+            self.data_received(tail)
+        if self._buffer_paused:
+            self._resume_reading_if_drained()
+
+    async def _send(self, request: Request, response: Response, source: ClientBody | None, *, closing: bool) -> bool:
+        """Send an answer and end the exchange. False if the connection was cut on the way."""
+        edge, body = self.edge, response.body
+        whole = body.whole
+        http10 = request.version == 10
+        bodiless = without_body(request, response)
+        try:
+            head = encode_answer(request, response, edge.date(), closing=closing, bodiless=bodiless)
+        except GatewayError as error:  # a plugin made a field that cannot be sent
+            body.close()
+            response = edge.runtime.refuse(error, request)
+            body, whole = response.body, response.body.whole
+            head = encode_answer(request, response, edge.date(), closing=closing, bodiless=bodiless)
+        sent, complete = 0, True
+        try:
+            if bodiless:
+                body.close()
+                self._write(head)
+            elif whole is not None:
+                sent = len(whole)
+                self._write(head + whole if sent < _SMALL else head)
+                if sent >= _SMALL:
+                    self._write(whole)
+                if self._paused:
+                    await self._drained()
+            else:
+                self._write(head)
+                chunked = body.length is None and not http10
+                complete, sent = await self._send_stream(request, response, chunked=chunked)
+        finally:
+            if not complete or self.transport is None:
+                body.close()
+            edge.finish(
+                request,
+                response,
+                sent=sent,
+                received=_received(source, request.body),
+                aborted=not complete or self.transport is None,
+            )
+        return complete
+
+    async def _send_stream(self, request: Request, response: Response, *, chunked: bool) -> tuple[bool, int]:
+        """Send a body as it comes. (False, bytes) if it broke off: then the connection is cut, never ended cleanly."""
+        body, sent = response.body, 0
+        declared = body.length
+        transport = self.transport
+        assert transport is not None
+        try:
+            while chunk := await body.pull():
+                sent += len(chunk)
+                if declared is not None and sent > declared:
+                    raise TruncatedAnswer(reason="more bytes than declared")
+                if chunked:
+                    transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
+                else:
+                    transport.write(chunk)
+                if self._paused:
+                    await self._drained()
+            if declared is not None and sent != declared:
+                raise TruncatedAnswer(reason="fewer bytes than declared")
+            if chunked:
+                transport.write(_last_chunk(body))
+        except GatewayError as error:
+            request.error = error
+            self.abort()
+            return False, sent
+        except ConnectionError:
+            return False, sent
+        except asyncio.CancelledError:
+            request.error = ClientClosed(reason="left while the answer was sent")
+            body.close()
+            raise
+        except Exception:
+            log.exception("unhandled error in the body of exchange %s", request.id)
+            self.abort()
+            return False, sent
+        return True, sent
+
+    def _write(self, data: bytes) -> None:
+        if self.transport is not None:
+            self.transport.write(data)
+
+    async def _drained(self) -> None:
+        """Wait until the client has read what was written, but not for ever."""
+        self._wait_until(self.edge.send_deadline)
+        try:
+            await self._drain_helper()
+        finally:
+            self._wait_until(None)
+
+    async def _answer_refusal(self, error: GatewayError) -> None:
+        """Answer what was no request (RFC 9112 §2.2, §3): nothing the client sent is in the answer."""
+        request = Request("-", "-", client_ip=self.peer.address, received=self._loop.time(), id=request_id())
+        request.peer = self.peer
+        await self._send(request, self.edge.runtime.refuse(error, request), None, closing=True)
+        await self._linger()
+
+    async def _read_away(self, source: ClientBody) -> bool:
+        """Read what is left of a small body nobody wanted; True if the next request can follow."""
+        await asyncio.sleep(0)  # whoever forwarded it has stopped reading by then
+        try:
+            while await source.read():
+                pass
+        except GatewayError:
+            return False
+        return True
+
+    async def _linger(self) -> None:
+        """Let the client read its answer before the connection goes: closing with unread bytes would reset it."""
+        self._broken = True
+        transport = self.transport
+        if transport is None:
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._resume_transport_reading()
+        await asyncio.sleep(self.edge.limits.linger)
+
+    async def _switch(self, request: Request, response: Response) -> None:
+        """Hand both connections to a tunnel until one side ends it."""
+        tunnel, transport = response.tunnel, self.transport
+        assert tunnel is not None
+        received = sent = 0
+        if transport is None:
+            tunnel.close()
+        else:
+            self._write(encode_answer(request, response, self.edge.date(), closing=False, bodiless=True))
+            side = self._tunnel = ClientSide(transport, self._drained_now, websocket=request.upgrade == "websocket")
+            self.set_parser(side)  # type: ignore[arg-type]  # it wants what ClientSide offers: feed_data and feed_eof
+            if self.edge.draining:
+                side.leave()
+            try:
+                await pump(side, tunnel)
+            finally:
+                self._tunnel = None
+                received, sent = side.received, side.sent
+                tunnel.close()
+                self.edge.finish(request, response, sent=sent, received=received, aborted=False)
+
+    async def _drained_now(self) -> None:
+        if self._paused:
+            await self._drained()
+
+
+class EdgeServer(web.Server):
+    """aiohttp's low-level server, making connections of our kind."""
+
+    def __init__(self, edge: Edge, preface: Any = None) -> None:
+        super().__init__(_unused, handler_cancellation=True)  # type: ignore[arg-type]
+        self.edge = edge
+        self._preface = preface
+
+    def __call__(self) -> ClientConnection:
+        return ClientConnection(self, self._loop, self._preface() if self._preface is not None else None)
+
+
+async def _unused(_request: object) -> None:
+    raise AssertionError("ClientConnection.start serves requests itself")
+
+
+def _received(source: ClientBody | None, body: Body) -> int:
+    return source.received if source is not None else len(body.whole or b"")
+
+
+def _worth_reading(source: ClientBody, body: Body) -> bool:
+    return not source.awaits_continue and body.length is not None and body.length <= _SMALL
+
+
+def _last_chunk(body: Body) -> bytes:
+    trailers = body.trailers
+    if not trailers:
+        return b"0\r\n\r\n"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in trailers.items())
+    return b"0\r\n" + lines.encode("utf-8", "surrogateescape") + b"\r\n"

@@ -1,0 +1,161 @@
+"""What a worker's client connections share: the runtime in force, limits, deadlines, and where an exchange ends."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import ipaddress
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.errors import ClientClosed, GatewayError
+from gateway.http import Exchange, Request, Response
+from gateway.services.clock import Deadlines, Wheel
+
+if TYPE_CHECKING:
+    from gateway.server.connection import ClientConnection
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Serves(Protocol):
+    """The runtime, as the server sees it."""
+
+    async def handle(self, request: Request) -> Response:
+        """Route and run a request. Raises nothing but cancellation."""
+        ...
+
+    def refuse(self, error: GatewayError, request: Request) -> Response:
+        """The answer to something that is no request, counted like one."""
+        ...
+
+    def record(self, exchange: Exchange) -> None:
+        """Count an exchange after its end, and log it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """What a client may make us hold, and for how long; bytes, counts, seconds."""
+
+    url: int = 8190
+    header: int = 8192
+    headers: int = 128
+    head: int = 65536
+    head_time: float = 10.0
+    body_idle: float = 30.0
+    send_idle: float = 60.0
+    keep_alive: float = 75.0
+    linger: float = 1.0
+    connections: int = 65536
+
+
+class Edge:
+    """One worker's front side. ``runtime`` is replaced by a reload; an exchange keeps the one it began with."""
+
+    def __init__(
+        self, runtime: Serves, limits: EdgeLimits, wheel: Wheel, trusted: Iterable[Network] = (), *, trace: bool = False
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.runtime = runtime
+        self.limits = limits
+        self.trusted = tuple(trusted)
+        self.allow_trace = trace
+        self.draining = False
+        self.connections: set[ClientConnection] = set()
+        self.accepted = 0
+        self.refused_connections = 0
+        self.head_deadline: Deadlines = wheel.of(limits.head_time)
+        self.keep_alive_deadline: Deadlines = wheel.of(limits.keep_alive)
+        self.body_deadline: Deadlines = wheel.of(limits.body_idle)
+        self.send_deadline: Deadlines = wheel.of(limits.send_idle)
+        self._date = b""
+        self._date_second = -1.0
+
+    def is_trusted(self, address: str) -> bool:
+        """Whether a peer may say for whom it speaks. An empty address is a unix socket: local, and trusted."""
+        if not self.trusted:
+            return False
+        if not address:
+            return True
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self.trusted)
+
+    def client_of(self, address: str, forwarded_for: str) -> str:
+        """The client behind trusted proxies: the rightmost address that is not one of them (RFC 7239 §5.2's caution).
+
+        What stands left of it was written by someone untrusted and is not believed.
+        """
+        client = address
+        for item in reversed(forwarded_for[-4096:].split(",")):
+            candidate = _bare(item.strip())
+            if not candidate:
+                break
+            client = candidate
+            if not self.is_trusted(candidate):
+                break
+        return client
+
+    def date(self) -> bytes:
+        """A ``Date`` line (RFC 9110 §6.6.1), made once a second."""
+        now = self.loop.time()
+        if now - self._date_second >= 1.0 or not self._date:
+            self._date_second = now
+            self._date = b"Date: " + email.utils.formatdate(usegmt=True).encode()
+        return self._date
+
+    def finish(
+        self,
+        request: Request,
+        response: Response | None,
+        *,
+        sent: int,
+        received: int,
+        aborted: bool,
+    ) -> None:
+        """End an exchange: `done` of its plugins, metrics, access log. No ``response``: the client left first."""
+        error = request.error
+        if response is None:
+            error = error or ClientClosed()
+        elif error is None:
+            error = response.error
+        exchange = Exchange(
+            request,
+            response,
+            status=499 if response is None else response.status,
+            duration=self.loop.time() - request.received,
+            sent_bytes=sent,
+            received_bytes=received,
+            aborted=aborted,
+            error=error,
+        )
+        request.finish(exchange)
+        self.runtime.record(exchange)
+
+    def drain(self) -> None:
+        """Take no more requests on kept-alive connections; each is closed after the answer under way."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+
+
+def _bare(address: str) -> str:
+    """An address of ``X-Forwarded-For`` without port and brackets, or nothing if it is none."""
+    text = address.strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
+
+
+Provide = Callable[[], Edge]

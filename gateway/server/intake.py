@@ -1,0 +1,166 @@
+"""From what aiohttp's parser made to our `Request`, and from what it refused to our errors."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from gateway.errors import (
+    BadRequest,
+    ExpectationFailed,
+    GatewayError,
+    HeadTooLarge,
+    MalformedMessage,
+    UpgradeRefused,
+    UriTooLong,
+    VersionNotSupported,
+)
+from gateway.http import Body, Request
+from gateway.http.peer import Peer
+from gateway.route.path import normalize
+from gateway.services.ids import accepted_request_id, continue_trace, make_trace, request_id
+
+if TYPE_CHECKING:
+    from gateway.server.connection import ClientConnection
+    from gateway.server.edge import Edge
+
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+"""``uri-host [":" port]`` (RFC 9110 §7.2), not empty."""
+
+
+def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[Request, GatewayError | None]:
+    """The request, and why it may not go on. Asks each question once and, where it can, the cheapest way."""
+    edge, headers, peer = connection.edge, message.headers, connection.peer
+    method, target = message.method, message.path
+    objection: GatewayError | None = None
+    host = headers.get(hdrs.HOST, "")
+    path, query = target, ""
+    try:
+        if target[0] != "/":
+            target, host = _absolute(method, target, host)
+        path, _, query = target.partition("?")
+        path = normalize(path)
+        if host != connection.host:
+            connection.host = _checked_host(host, message.version)
+        if message.version != (1, 1) or method == "CONNECT" or method == "TRACE" or "#" in target:  # noqa: PLR1714
+            _unusual(edge, message, target)
+    except GatewayError as error:
+        objection, path = error, "-"
+    request = Request(
+        method,
+        path,
+        query=query,
+        fields=message.raw_headers,
+        view=headers,
+        body=body,
+        host=host,
+        scheme=peer.scheme,
+        client_ip=peer.address,
+        received=connection._loop.time(),  # noqa: SLF001 - ours by inheritance
+    )
+    request.peer = peer
+    given = headers.get("X-Request-Id")
+    request.id = accepted_request_id(given) or request_id() if given else request_id()
+    parent = headers.get("traceparent")
+    request.trace = (continue_trace(parent) if parent else None) or make_trace()
+    if peer.trusted:
+        _believe(edge, request)
+    if message.version == (1, 1):
+        request.inform = connection.interim
+    else:
+        request.version = 10
+    if message.upgrade:
+        request.upgrade = _upgrade(headers.get("Upgrade", ""))
+    if "Expect" in headers and objection is None and headers["Expect"].lower() != "100-continue":
+        objection = ExpectationFailed()
+    return request, objection
+
+
+def _absolute(method: str, target: str, host: str) -> tuple[str, str]:
+    """Absolute form: its authority replaces Host (RFC 9112 §3.2.2). ``*`` is for OPTIONS only (§3.2.4)."""
+    if target == "*" and method == "OPTIONS":
+        return "/*", host
+    if method == "CONNECT":
+        return "/", host
+    parts = urlsplit(target)
+    if parts.scheme.lower() not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
+        raise BadRequest(reason="a request target in no form that is served here")
+    path = parts.path or "/"
+    return f"{path}?{parts.query}" if parts.query else path, parts.netloc
+
+
+def _checked_host(host: str, version: Any) -> str:
+    if not host and version == (1, 0):
+        return host
+    if not _HOST.fullmatch(host):
+        raise BadRequest(reason="an invalid Host")
+    return host
+
+
+def _unusual(edge: Edge, message: Any, target: str) -> None:
+    if message.version not in ((1, 1), (1, 0)):
+        raise VersionNotSupported
+    if message.method == "CONNECT" or (message.method == "TRACE" and not edge.allow_trace):
+        raise UpgradeRefused(reason=message.method)
+    if "#" in target:
+        raise BadRequest(reason="a fragment in the request target")
+    if message.chunked and message.version == (1, 0):
+        raise MalformedMessage(reason="Transfer-Encoding in HTTP/1.0")  # RFC 9112 §6.1
+
+
+def _believe(edge: Edge, request: Request) -> None:
+    """Behind a trusted proxy: who the client is and how it came here is what that proxy says."""
+    headers = request.headers
+    forwarded_for = headers.get("X-Forwarded-For")
+    if forwarded_for:
+        request.client_ip = edge.client_of(request.client_ip, ",".join(headers.getall("X-Forwarded-For")))
+    scheme = headers.get("X-Forwarded-Proto", "").strip().lower()
+    if scheme in ("http", "https"):
+        request.scheme = scheme
+
+
+def _upgrade(protocol: str) -> str:
+    """The protocol to switch to, if it may be: HTTP/2 in clear would tunnel requests past every policy."""
+    wanted = protocol.strip().lower()
+    if not wanted or not wanted.isascii() or "," in wanted or wanted.startswith(("h2c", "http/", "tls/")):
+        return ""
+    return wanted
+
+
+def refusal(error: HttpProcessingError, line_limit: int) -> GatewayError:
+    """What a parser error means. Nothing of its text, which quotes the client, gets into an answer."""
+    if isinstance(error, LineTooLong):
+        if str(line_limit) in str(error.message).partition("bytes")[0]:
+            return _closing(UriTooLong(reason="request line too long"))
+        return HeadTooLarge(reason="a header field too long")
+    text = str(error.message)
+    if text.startswith("Too many headers"):
+        return HeadTooLarge(reason="too many header fields")
+    return MalformedMessage(reason=text.splitlines()[0][:200] if text else type(error).__name__)
+
+
+class _UriOverran(UriTooLong):
+    closes = True
+
+
+def _closing(error: UriTooLong) -> UriTooLong:
+    return _UriOverran(reason=error.reason)
+
+
+def peer_of(transport: asyncio.BaseTransport, edge: Edge) -> Peer:
+    """What the socket says of a connection."""
+    name = transport.get_extra_info("peername")
+    address, port = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else ("", 0)
+    tls = transport.get_extra_info("ssl_object") is not None
+    return Peer(
+        address,
+        port,
+        scheme="https" if tls else "http",
+        trusted=edge.is_trusted(address),
+        certificate=transport.get_extra_info("peercert") if tls else None,
+    )
