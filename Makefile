@@ -44,19 +44,19 @@ clean: ## remove what the other targets made, .venv included
 
 # ---- set-up: stamps in .venv -------------------------------------------------------------------------------------
 
+# In words that every Python understands, however old.
 define OLD_PYTHON
 import sys
-v = sys.version_info
-ok = v >= (3, 11)
-ok or print("Sidegate needs Python 3.11 or newer; '$(PYTHON)' is %d.%d. Name another: make $(MAKECMDGOALS) PYTHON=python3.13" % v[:2])
-sys.exit(0 if ok else 1)
+v = sys.version_info[:2]
+if v < (3, 11):
+    sys.exit("Sidegate needs Python 3.11 or newer; '$(PYTHON)' is %d.%d. Name another: make $(MAKECMDGOALS) PYTHON=python3.13" % v)
 endef
 export OLD_PYTHON
 
 # Debian splits ensurepip off into python3-venv; where it is missing, the outer pip puts pip into the new environment.
 $(VENV)/.pip:
 	@command -v $(PYTHON) >/dev/null || { echo "Sidegate needs Python 3.11 or newer; there is no '$(PYTHON)' here." >&2; exit 1; }
-	@$(PYTHON) -c "$$OLD_PYTHON" >&2
+	@$(PYTHON) -c "$$OLD_PYTHON"
 	@echo "· making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
 		$(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip -qq --python $(PY) install pip; \

@@ -1,7 +1,7 @@
 """Tests mirror the source: ``gateway/route/path.py`` has ``tests/gateway/route/test_path.py``, and the other way round.
 
-What a package's ``__init__.py`` does is tested under the package's name beside its folder:
-``plugins/cache/__init__.py`` by ``tests/plugins/test_cache.py``. A long test may be split: ``test_path_encoding.py`` counts for ``path.py`` too.
+What a package's ``__init__.py`` does is tested beside its folder: ``plugins/cache/__init__.py`` by
+``tests/plugins/test_cache.py``. A long test may be split: ``test_path_encoding.py`` counts for ``path.py``, too.
 A module without behaviour (re-exports, types, constants) needs no test.
 """
 
