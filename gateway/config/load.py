@@ -1,0 +1,189 @@
+"""From files to a configuration, or to every mistake in them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from gateway.config import wording
+from gateway.config.check import Finding, Scope, findings
+from gateway.config.dump import dump_masked
+from gateway.config.merge import merge
+from gateway.config.model import Config
+from gateway.config.variables import expander
+from gateway.config.wording import Step
+from gateway.plugin.document import Node, Position, Problem, Reading, Severity, Tree, parse, read_limited
+from gateway.plugin.settings import identity
+
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""Of one configuration file: some 100,000 routes."""
+
+
+class ConfigurationError(Exception):
+    """A configuration that cannot be used. ``problems`` has every mistake found, in the order of the files' lines."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be used, and what is to be known about where it came from."""
+
+    config: Config
+    problems: tuple[Problem, ...]
+    """Warnings."""
+    digest: str
+    """Short; differs when anything but a secret differs. Fit to be shown in logs and metrics."""
+    identity: str
+    """Differs when anything differs, secrets included. For comparing; not to be shown."""
+    files: tuple[Path, ...]
+    """Every file that was read, those named by ``{file: …}`` too: what a watcher watches."""
+    root: Node = field(repr=False)
+
+    def locate(self, path: Sequence[Step]) -> Position:
+        """Where the value of a path such as ``("routes", 0, "match")`` stands."""
+        return wording.place(self.root, path)
+
+    def problem(
+        self, path: Sequence[Step], message: str, *, hint: str = "", severity: Severity = Severity.ERROR
+    ) -> Problem:
+        """A problem that a layer above found, such as a route that can never be reached."""
+        return Problem(self.locate(path), wording.path_text(path), message, hint, severity)
+
+
+def load(paths: Sequence[Path | str], environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read, merge in order and check configuration files.
+
+    ``environ`` gives the variables, by default those of the process. Raises ConfigurationError with all mistakes.
+    """
+    places = [Path(path) for path in paths]
+    expand = expander(os.environ if environ is None else environ)
+    trees = [_read(path, expand) for path in places]
+    return _finish(trees, tuple(places))
+
+
+def load_text(text: str, environ: Mapping[str, str] | None = None, *, name: str = "gateway.yaml") -> Loaded:
+    """As `load`, of one text; ``name`` stands in positions, and its directory is where relative paths begin."""
+    expand = expander(os.environ if environ is None else environ)
+    return _finish([parse(text.encode("utf-8", "surrogatepass"), name, expand)], ())
+
+
+def _read(path: Path, expand: Any) -> Tree:
+    try:
+        content = read_limited(path, MOST_BYTES)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        position = Position(str(path), 1, 1)
+        return Tree(Node(None, position), [Problem(position, "", f"cannot read it: {reason}")], complete=False)
+    return parse(content, str(path), expand)
+
+
+def _finish(trees: Sequence[Tree], places: tuple[Path, ...]) -> Loaded:
+    problems = [problem for tree in trees for problem in tree.problems]
+    problems += [
+        Problem(tree.root.position, "", "expected keys such as `upstreams:` and `routes:`")
+        for tree in trees
+        if _no_mapping(tree)
+    ]
+    if not trees or not all(tree.complete for tree in trees) or any(_no_mapping(tree) for tree in trees):
+        raise ConfigurationError(_sorted(problems))
+    root = trees[0].root if isinstance(trees[0].root.value, dict) else Node({}, trees[0].root.position)
+    for tree in trees[1:]:
+        if isinstance(tree.root.value, dict):
+            root = merge(root, tree.root)
+    return _validate(root, problems, places)
+
+
+def _no_mapping(tree: Tree) -> bool:
+    return tree.root.value is not None and not isinstance(tree.root.value, dict)
+
+
+def _validate(root: Node, problems: list[Problem], places: tuple[Path, ...]) -> Loaded:
+    reading = Reading(root.directory)
+    raw = _given(root, reading)
+    config: Config | None = None
+    try:
+        config = Config.model_validate(raw, context=reading)
+    except ValidationError as error:
+        problems += wording.problems(error, root, raw, reading)
+        partial, scope = _partial(raw, error, root)
+    else:
+        partial, scope = config, Scope.whole(config)
+    if partial is not None:
+        problems += [_located(finding, root) for finding in findings(partial, scope)]
+    problems = _sorted(problems)
+    if config is None or any(problem.severity is Severity.ERROR for problem in problems):
+        raise ConfigurationError(problems)
+    digest = hashlib.sha256(to_json(dump_masked(config))).hexdigest()[:12]
+    contents = hashlib.sha256(b"\0".join(reading.files[path] for path in sorted(reading.files))).hexdigest()
+    return Loaded(
+        config=config,
+        problems=tuple(problems),
+        digest=digest,
+        identity=hashlib.sha256((identity(config) + contents).encode()).hexdigest(),
+        files=(*places, *reading.files),
+        root=root,
+    )
+
+
+def _given(root: Node, reading: Reading) -> dict[str, Any]:
+    """What stands in the files, but for the operator's own keys and sections whose lines are all comments."""
+    assert isinstance(root.value, dict)
+    return {
+        key: node.plain(reading.directory)
+        for key, node in root.value.items()
+        if not key.startswith("x-") and (node.value is not None or node.variables)
+    }
+
+
+def _located(finding: Finding, root: Node) -> Problem:
+    position = wording.place(root, finding.path, of_key=finding.of_key)
+    return Problem(position, wording.path_text(finding.path), finding.message, finding.hint, finding.severity)
+
+
+def _sorted(problems: Sequence[Problem]) -> list[Problem]:
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.position)
+
+
+def _partial(raw: dict[str, Any], error: ValidationError, root: Node) -> tuple[Config | None, Scope]:
+    """The configuration without what is wrong in it, so that what can be checked is checked in the same run."""
+    whole_routes = raw.get("routes")
+    routes = list(range(len(whole_routes))) if isinstance(whole_routes, list) else []
+    upstreams = raw.get("upstreams")
+    scope = Scope(routes, frozenset(upstreams) if isinstance(upstreams, dict) else frozenset(), complete=False)
+    left = dict(raw)
+    for _ in range(3):
+        left = _without(left, scope.routes, error)
+        try:
+            return Config.model_validate(left, context=Reading(root.directory)), scope
+        except ValidationError as again:
+            error = again
+    return None, scope
+
+
+def _without(raw: dict[str, Any], routes: list[int], error: ValidationError) -> dict[str, Any]:
+    left = dict(raw)
+    dropped: set[int] = set()
+    for detail in error.errors(include_url=False, include_input=False, include_context=False):
+        match detail["loc"]:
+            case ("routes", int(index), *_) if index < len(routes):
+                dropped.add(index)
+            case ("upstreams", str(name), *_) if isinstance(left.get("upstreams"), dict):
+                left["upstreams"] = {key: item for key, item in left["upstreams"].items() if key != name}
+            case (key, *_):
+                left.pop(str(key), None)
+            case _:
+                pass
+    if dropped and isinstance(left.get("routes"), list):
+        left["routes"] = [route for index, route in enumerate(left["routes"]) if index not in dropped]
+        routes[:] = [place for index, place in enumerate(routes) if index not in dropped]
+    return left
