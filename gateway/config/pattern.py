@@ -17,7 +17,7 @@ MAX_LENGTH: Final = 2048
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}")
-_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _IPV6: Final = re.compile(r"\[[0-9a-f:.]{2,45}\]")
 _TWICE: Final = re.compile(r"%25(?:[0-9A-Fa-f]|%3[0-9]|%[46][1-6]){2}")
@@ -63,7 +63,7 @@ def check_template(text: str) -> str:
     path, _, query = path.partition("?")
     if re.search(r"[^!-~]|[{}#\"<>\\]", query):
         raise expected("a query of visible ASCII characters without parameters")
-    filled = _PLACEHOLDER.sub("x", path)
+    filled = PLACEHOLDER.sub("x", path)
     if "{" in filled or "}" in filled:
         raise expected("parameters as {name}")
     _check_path(filled)
@@ -120,7 +120,7 @@ def placeholders(text: str) -> list[str]:
 
 def template_parameters(text: str) -> list[str]:
     """The parameters' names in a rewrite or redirect template."""
-    return [found[1] for found in _PLACEHOLDER.finditer(text)]
+    return [found[1] for found in PLACEHOLDER.finditer(text)]
 
 
 def regex_groups(text: str) -> list[str]:

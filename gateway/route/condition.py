@@ -65,10 +65,18 @@ class Condition:
         self.query = tuple(ValueTest(name, value) for name, value in match.query.items())
 
     def holds(self, method: str, headers: MultiMapping[str], query: str) -> bool:
+        return self.takes_method(method, headers) and (
+            (not self.headers and not self.query) or self.holds_but_method(headers, query)
+        )
+
+    def takes_method(self, method: str, headers: MultiMapping[str]) -> bool:
+        """A CORS preflight goes where its method would: there the `cors` plugin, or the service, knows the answer."""
         methods = self.methods
-        if methods is not None and method not in methods and not self._preflight(method, headers):
-            return False
-        return (not self.headers and not self.query) or self.holds_but_method(headers, query)
+        return (
+            methods is None
+            or method in methods
+            or (method == "OPTIONS" and _ORIGIN in headers and headers.get(_REQUESTED_METHOD, "") in methods)
+        )
 
     def holds_but_method(self, headers: MultiMapping[str], query: str) -> bool:
         for test in self.headers:
@@ -80,15 +88,6 @@ class Condition:
                 if not test.accepts(values.get(test.name, ())):
                     return False
         return True
-
-    def _preflight(self, method: str, headers: MultiMapping[str]) -> bool:
-        """A CORS preflight goes where its method would: there the `cors` plugin, or the service, knows the answer."""
-        return (
-            method == "OPTIONS"
-            and self.methods is not None
-            and _ORIGIN in headers
-            and headers.get(_REQUESTED_METHOD, "") in self.methods
-        )
 
     def __bool__(self) -> bool:
         return self.methods is not None or bool(self.headers) or bool(self.query)
