@@ -1,0 +1,130 @@
+"""Time: a clock that tests can turn, and deadlines that cost no timer each.
+
+A gateway's deadlines come in few durations and nearly all are met. `Deadlines` keeps everything that waits for one
+duration in the order it was added, which is the order in which it falls due; one timer watches the first of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final, Protocol
+
+LONGEST: Final = 256
+"""Distinct durations that share deadlines; a configuration has a dozen."""
+
+
+class Clock:
+    """The monotonic clock of the running loop's kind, and the wall's."""
+
+    def now(self) -> float:
+        """Seconds on a clock that never jumps; the same as ``loop.time()``."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+
+class ManualClock(Clock):
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self, now: float = 1000.0, wall: float = 1_800_000_000.0) -> None:
+        self._now = now
+        self._wall = wall
+
+    def now(self) -> float:
+        return self._now
+
+    def time(self) -> float:
+        return self._wall
+
+    def advance(self, seconds: float) -> None:
+        """Move both clocks."""
+        self._now += seconds
+        self._wall += seconds
+
+
+class Expires(Protocol):
+    """What can wait for a deadline; compared and hashed by identity."""
+
+    def on_deadline(self) -> None:
+        """The deadline passed; it is no longer waited for. Must not raise."""
+        ...
+
+
+class Deadlines:
+    """All that must be done within the same number of seconds."""
+
+    __slots__ = ("_loop", "_time", "_timer", "_waiting", "seconds")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self.seconds = seconds
+        self._loop = loop
+        self._time = loop.time
+        self._waiting: dict[Expires, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, waiter: Expires) -> None:
+        """Wait anew: call `Expires.on_deadline` unless `discard` comes first."""
+        waiting = self._waiting
+        if waiter in waiting:
+            del waiting[waiter]  # it must move to the end: the order is that of falling due
+        due = self._time() + self.seconds
+        waiting[waiter] = due
+        if self._timer is None:
+            self._timer = self._loop.call_at(due, self._fire)
+
+    def discard(self, waiter: Expires) -> None:
+        """Wait no longer; nothing happens if it was not waited for."""
+        self._waiting.pop(waiter, None)
+
+    def _fire(self) -> None:
+        # The timer is left to run when what it was set for is discarded: setting it costs more than a look in vain.
+        self._timer = None
+        now = self._time()
+        waiting = self._waiting
+        late = []
+        for waiter, due in waiting.items():
+            if due > now:
+                break
+            late.append(waiter)
+        for waiter in late:
+            if waiting.pop(waiter, None) is not None:  # an earlier one's callback may have discarded it
+                waiter.on_deadline()
+        if waiting and self._timer is None:
+            self._timer = self._loop.call_at(next(iter(waiting.values())), self._fire)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Wheel:
+    """The `Deadlines` of one loop, one for each duration in use."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop or asyncio.get_running_loop()
+        self._by_duration: dict[float, Deadlines] = {}
+
+    def of(self, seconds: float) -> Deadlines:
+        """The one for this duration; past a bound of distinct durations, idle ones are dropped first."""
+        found = self._by_duration.get(seconds)
+        if found is None:
+            if len(self._by_duration) >= LONGEST:
+                for duration in [each for each, deadlines in self._by_duration.items() if not len(deadlines)]:
+                    self._by_duration.pop(duration).close()
+            found = self._by_duration[seconds] = Deadlines(self._loop, seconds)
+        return found
+
+    def close(self) -> None:
+        """Forget everything."""
+        for deadlines in self._by_duration.values():
+            deadlines.close()
+        self._by_duration.clear()
