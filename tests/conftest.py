@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 REDIS_FIXTURES = frozenset({"redis_binary", "redis_server", "start_redis", "start_redis_module", "session_redis"})
 START_SECONDS = 20.0
@@ -85,8 +87,8 @@ class RedisServer:
         return self.host, self.port
 
     def client(self) -> redis.Redis:
-        """A new synchronous client; the caller closes it (it is a context manager)."""
-        return redis.Redis(host=self.host, port=self.port, socket_timeout=5)
+        """A new synchronous client that does not try again; the caller closes it (it is a context manager)."""
+        return client_of(self.host, self.port)
 
     def command(self, *words: str | bytes | int) -> object:
         """Send one command on a connection of its own and return redis-py's reading of the answer."""
@@ -131,7 +133,7 @@ class RedisServer:
 
     def _answering_process(self, port: int) -> int | None:
         try:
-            with redis.Redis(host=self.host, port=port, socket_timeout=5) as client:
+            with client_of(self.host, port) as client:
                 return client.info("server")["process_id"]
         except redis.RedisError:
             return None
@@ -171,6 +173,10 @@ class RedisServer:
         """Kill it and start it again, empty, on the same port."""
         self.kill()
         self.start()
+
+
+def client_of(host: str, port: int) -> redis.Redis:
+    return redis.Redis(host=host, port=port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
 
 def free_redis_port() -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,19 +31,31 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree
 
 
-@pytest.fixture(scope="module")
-def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    place = tmp_path_factory.mktemp("wheel")
+def build(tree: Path, place: Path) -> Path:
+    """The wheel of ``tree``, built in ``place`` without asking the registry, as the Dockerfile dates it."""
+    copy = place / "source"
+    shutil.copytree(tree, copy)
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--quiet"]
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(place), str(tree)],
+        [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(place), str(copy)],
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "SOURCE_DATE_EPOCH": "1767225600"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = place.glob("*.whl")
-    with zipfile.ZipFile(found) as archive:
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tree, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture
+def wheel(built: Path) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(built) as archive:
         yield archive
 
 
@@ -61,3 +75,7 @@ def test_it_carries_licence_and_command(wheel: zipfile.ZipFile):
     assert "licenses/LICENSE" in names
     (entry_points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert "gateway = gateway.cli:main" in wheel.read(entry_points).decode()
+
+
+def test_built_again_it_is_the_same_to_the_byte(tree: Path, built: Path, tmp_path: Path):
+    assert build(tree, tmp_path).read_bytes() == built.read_bytes()
