@@ -82,6 +82,8 @@ def parse_store_url(url: str) -> Address:
     segments = [unquote(segment) for segment in parts.path.split("/")[1:] if segment]
     if kind == "memory":
         return _memory(parts, options)
+    if kind != "unix" and "@" in parts.path:
+        raise StoreUrlError("an '@' after the host: a '/' in a password is written %2F")
     if kind == "unix":
         if hosts or not parts.path:
             raise StoreUrlError("unix:// takes an absolute path: unix:///run/redis.sock")
@@ -156,10 +158,8 @@ def _host(text: str, default: int) -> tuple[str, int]:
     if not host:
         raise StoreUrlError("a host is missing")
     if port and not (port.isdecimal() and 0 < int(port) < 65536):
-        # Not echoed: with an unescaped '/', '?' or '#' in it, a password ends up here.
-        raise StoreUrlError(
-            "the port is not a number between 1 and 65535 (is a character of the password not %-escaped?)"
-        )
+        # Not echoed: with an unescaped '?' or '#' in it, a password ends up here.
+        raise StoreUrlError("the port is not a number between 1 and 65535")
     return host, int(port) if port else default
 
 

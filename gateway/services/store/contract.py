@@ -106,7 +106,8 @@ class Store(Protocol):
     def subscribe(
         self, channel: bytes, deliver: Callable[[bytes], None], missed: Callable[[], None] | None = None
     ) -> Subscription:
-        """Call ``deliver`` for each message, ``missed`` whenever messages may have been lost (the connection was).
+        """Call ``deliver`` for each message. ``missed`` is called whenever messages may have been lost before: each
+        time listening begins over a connection, the first included. Never by a memory store, which loses none.
 
         Both are called on the event loop and must be quick.
         """

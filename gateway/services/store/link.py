@@ -19,24 +19,13 @@ from contextlib import suppress
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    MovedError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
+from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError
 
 from gateway.errors import InternalError, StoreUnavailable
+from gateway.services.store.call import Call, Refusal, pipeline, refusal
 from gateway.services.store.contract import Counters
 from gateway.services.store.dial import Dial, ask
 from gateway.services.store.script import Script
-from gateway.services.store.wire import pack
 
 BATCH: Final = 256
 """Calls in one pipeline: bounds how long Redis is busy with us at a stretch."""
@@ -52,37 +41,6 @@ FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 STEADY: Final = 10.0
 """Seconds without an outage after which the next one is probed at once again."""
-ASKING: Final = pack(b"ASKING")
-
-# Answers of a server that is of no use at all for now, and of one that refuses this kind of call only.
-# (LOADING, NOAUTH and WRONGPASS never come here: redis-py takes them for broken connections.) Before version 7, Redis
-# wraps the error of a command inside a script in one of the script, with a dash before the original code.
-_AWAY: Final = (ReadOnlyError, ClusterDownError)
-_AWAY_TEXT: Final = ("-READONLY ", "BUSY ")
-_IMPAIRED_TEXT: Final = ("-OOM ", "MISCONF ", "NOREPLICAS ")
-
-
-class Call:
-    """One command on its way."""
-
-    __slots__ = ("asking", "command", "future", "redirects", "reloaded", "script")
-
-    def __init__(self, command: bytes, script: Script[Any] | None, future: asyncio.Future[Any]) -> None:
-        self.command = command
-        self.script = script
-        self.future = future
-        self.asking = False
-        self.reloaded = False
-        self.redirects = 0
-
-    def succeed(self, reply: object) -> None:
-        if not self.future.done():
-            self.future.set_result(reply)
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
 
 Redirect = Callable[[Call, AskError], None]
 """Takes a call that this server turned away to the server that has the key (redis-py's `MovedError` is an
@@ -120,6 +78,7 @@ class Link:
         self._hold: asyncio.TimerHandle | None = None
         self._idle: list[AbstractConnection] = []
         self._known: set[bytes] = set()
+        self._load_error = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._probing = False
         self._pause = 0.0
@@ -128,13 +87,17 @@ class Link:
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
-    def submit(self, command: bytes, script: Script[Any] | None = None) -> asyncio.Future[Any]:
-        """The reply to be. Raises `StoreUnavailable` at once when the server is known to be away."""
+    def submit(
+        self, command: bytes, script: Script[Any] | None = None, read: Callable[[Any], Any] | None = None
+    ) -> asyncio.Future[Any]:
+        """The reply to be, put through ``read``. Raises `StoreUnavailable` at once when the server is known to be
+        away.
+        """
         if not self.up:
             self._counters.refused += 1
             raise StoreUnavailable(reason=f"the store is away: {self.problem}")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self.enqueue(Call(command, script, future))
+        self.enqueue(Call(command, future, script=script, read=read))
         return future
 
     def enqueue(self, call: Call) -> None:
@@ -228,14 +191,16 @@ class Link:
         while batch:
             again: list[Call] = []
             self._counters.round_trips += 1
-            plan, parts = self._pipeline(batch)
+            loaded = len(self._known)
+            plan, parts = pipeline(batch, self._known)
+            self._counters.script_loads += len(self._known) - loaded
             await connection.send_packed_command(parts, check_health=False)
             for call in plan:
                 try:
                     reply = await connection.read_response(disable_decoding=True)
                 except ResponseError as error:
                     if call is None:
-                        self.problem = str(error)  # a script that does not compile: its run says NOSCRIPT next
+                        self._load_error = str(error)  # a script that does not compile: its run says NOSCRIPT next
                     elif isinstance(error, NoScriptError) and call.script and not call.reloaded:
                         call.reloaded = True
                         self._known.discard(call.script.sha)
@@ -247,52 +212,31 @@ class Link:
                         call.succeed(reply)
             batch = again
 
-    def _pipeline(self, batch: list[Call]) -> tuple[list[Call | None], list[bytes]]:
-        """Whose each reply will be (None: nobody's), and the bytes."""
-        plan: list[Call | None] = []
-        parts: list[bytes] = []
-        known = self._known
-        for call in batch:
-            script = call.script
-            if script is not None and script.sha not in known:
-                known.add(script.sha)
-                self._counters.script_loads += 1
-                parts.append(script.load_command)
-                plan.append(None)
-            if call.asking:
-                parts.append(ASKING)
-                plan.append(None)
-            parts.append(call.command)
-            plan.append(call)
-        return plan, parts
-
     def _turned_away(self, call: Call, error: ResponseError) -> None:
         """Redis answered with an error: it did not run the call, or a script stopped in the middle."""
-        text = str(error)
+        text = str(error) or type(error).__name__
         if isinstance(error, AskError) and self._redirect is not None and call.redirects < REDIRECTS:
             call.redirects += 1
             call.asking = not isinstance(error, MovedError)
             self._counters.redirects += 1
             self._redirect(call, error)
             return
-        if isinstance(error, _AWAY) or any(word in text for word in _AWAY_TEXT):
-            self._refuse(call, text or type(error).__name__)
-            self.trip(text or type(error).__name__)
-        elif isinstance(error, OutOfMemoryError) or any(word in text for word in _IMPAIRED_TEXT):
-            self._refuse(call, text)
+        kind = refusal(error)
+        if kind is Refusal.FAULT:
+            name = f"script {call.script.name}" if call.script else "a command"
+            if isinstance(error, NoScriptError):
+                text = self._load_error or text
+            self._counters.errors += 1
+            call.fail(InternalError(reason=f"{name} failed in the store: {text}"))
+            return
+        self._counters.errors += 1
+        call.fail(StoreUnavailable(reason=f"the store refused: {text}"))
+        if kind is Refusal.AWAY:
+            self.trip(text)
+        elif kind is Refusal.IMPAIRED:
             self.impaired = True
             self.problem = text
             self._probe_soon()
-        elif isinstance(error, (TryAgainError, AskError, NoPermissionError)):
-            self._refuse(call, text)
-        else:
-            name = f"script {call.script.name}" if call.script else "a command"
-            self._counters.errors += 1
-            call.fail(InternalError(reason=f"{name} failed in the store: {text or self.problem}"))
-
-    def _refuse(self, call: Call, reason: str) -> None:
-        self._counters.errors += 1
-        call.fail(StoreUnavailable(reason=f"the store refused: {reason}"))
 
     def _fail(self, calls: list[Call], problem: str) -> None:
         for call in calls:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from gateway.errors import StoreUnavailable
 from gateway.services.store.address import Address
@@ -59,13 +59,13 @@ class RedisStore:
     def get(self, key: bytes) -> Awaitable[bytes | None]:
         return self._command(key, b"GET", key)
 
-    async def set(self, key: bytes, value: bytes, *, ttl: float | None = None, if_absent: bool = False) -> bool:
+    def set(self, key: bytes, value: bytes, *, ttl: float | None = None, if_absent: bool = False) -> Awaitable[bool]:
         words: list[Arg] = [b"SET", key, value]
         if if_absent:
             words.append(b"NX")
         if ttl is not None:
             words += (b"PX", millis(ttl))
-        return await self._command(key, *words) is not None
+        return self._command(key, *words, read=_is_something)
 
     def delete(self, *keys: bytes) -> Awaitable[int]:
         if self._spans:
@@ -75,8 +75,8 @@ class RedisStore:
     def incr(self, key: bytes, by: int = 1, *, ttl: float | None = None) -> Awaitable[int]:
         return self.run(INCREMENT, (key,), (by, 0 if ttl is None else micros(ttl)))
 
-    async def publish(self, channel: bytes, message: bytes) -> None:
-        await self._command(ANY_KEY, b"PUBLISH", channel, message)
+    def publish(self, channel: bytes, message: bytes) -> Awaitable[None]:
+        return self._command(ANY_KEY, b"PUBLISH", channel, message, read=_nothing)
 
     def subscribe(
         self, channel: bytes, deliver: Callable[[bytes], None], missed: Callable[[], None] | None = None
@@ -98,9 +98,9 @@ class RedisStore:
             await self._channels.close()
             await self._topology.close()
 
-    def _command(self, key: bytes, *words: Arg) -> Awaitable[Any]:
+    def _command(self, key: bytes, *words: Arg, read: Callable[[Any], Any] | None = None) -> Awaitable[Any]:
         self.counters.calls += 1
-        return cast(Awaitable[Any], self._link(key).submit(pack(*words)))
+        return self._link(key).submit(pack(*words), read=read)
 
     def _check_slot(self, keys: Sequence[bytes]) -> None:
         head = _tag(keys[0])
@@ -113,3 +113,11 @@ class RedisStore:
 def _tag(key: bytes) -> bytes:
     """What Redis Cluster hashes of one of our keys."""
     return key.partition(b"}")[0]
+
+
+def _is_something(reply: Any) -> bool:
+    return reply is not None
+
+
+def _nothing(_reply: Any) -> None:
+    return None

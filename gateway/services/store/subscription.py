@@ -51,8 +51,6 @@ class Channels:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._sending: set[asyncio.Task[None]] = set()
-        self.confirmed: set[bytes] = set()
-        """Channels whose subscription Redis has confirmed on the present connection."""
 
     def add(
         self, channel: bytes, deliver: Callable[[bytes], None], missed: Callable[[], None] | None
@@ -93,28 +91,23 @@ class Channels:
             await connection.send_packed_command(pack(*words), check_health=False)
 
     async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
         pause = 0.0
-        connected_before = False
         while True:
-            try:
+            began = loop.time()
+            with suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(CONNECT_PATIENCE):
                     connection = await self._dial()
-            except (RedisError, OSError, TimeoutError):
-                pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
-                await asyncio.sleep(pause)
-                continue
-            pause = 0.0
-            try:
-                await self._read(connection, connected_before)
-            except (RedisError, OSError, TimeoutError):
-                pass
-            finally:
-                connected_before = True
-                self._connection = None
-                self.confirmed.clear()
-                await connection.disconnect(nowait=True)
+                try:
+                    await self._read(connection)
+                finally:
+                    self._connection = None
+                    await connection.disconnect(nowait=True)
+            # A server that takes us in and throws us out at once is no reason to hurry.
+            pause = FIRST_PAUSE if loop.time() - began > SILENCE else min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+            await asyncio.sleep(pause)
 
-    async def _read(self, connection: AbstractConnection, again: bool) -> None:
+    async def _read(self, connection: AbstractConnection) -> None:
         self._connection = connection
         if self._listeners:
             await self._send(connection, b"SUBSCRIBE", *self._listeners)
@@ -132,22 +125,21 @@ class Channels:
                 asked = False
                 message = reading.result()
                 reading = asyncio.ensure_future(connection.read_response(disable_decoding=True))
-                self._take(message, again)
+                self._take(message)
         finally:
             reading.cancel()
             with suppress(asyncio.CancelledError, RedisError, OSError):
                 await reading
 
-    def _take(self, message: list[bytes], again: bool) -> None:
+    def _take(self, message: list[bytes] | bytes) -> None:
+        if isinstance(message, bytes):
+            return  # PONG, while nobody listens to anything
         kind, channel, *rest = message
         listeners = tuple(self._listeners.get(channel, ()))
         if kind == b"message":
             for listener in listeners:
                 deliver_safely(listener.deliver, rest[0])
         elif kind == b"subscribe":
-            self.confirmed.add(channel)
-            for listener in listeners if again else ():
+            for listener in listeners:
                 if listener.missed is not None:
                     deliver_safely(listener.missed)
-        elif kind == b"unsubscribe":
-            self.confirmed.discard(channel)

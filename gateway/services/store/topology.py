@@ -16,9 +16,10 @@ from redis.exceptions import AskError, MovedError, RedisError
 
 from gateway.errors import StoreUnavailable
 from gateway.services.store.address import Address
+from gateway.services.store.call import Call
 from gateway.services.store.contract import Counters
 from gateway.services.store.dial import Dialer, ask
-from gateway.services.store.link import Call, Link
+from gateway.services.store.link import Link
 
 SLOTS: Final = 16384
 REFRESH_PAUSE: Final = 0.2
@@ -88,6 +89,10 @@ class Cluster:
         self._timeout = timeout
         self._counters = counters
         self._slots: list[Link | None] = [None] * SLOTS
+        self._covered = False
+        """Each slot has a server, as far as is known."""
+        self._settled = True
+        """Nothing is wrong that a new reading of the map may put right."""
         self._links: dict[Place, Link] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -106,16 +111,14 @@ class Cluster:
     @property
     def whole(self) -> bool:
         return (
-            bool(self._links)
-            and all(link.up and not link.impaired for link in self._links.values())
-            and None not in self._slots
+            bool(self._links) and all(link.up and not link.impaired for link in self._links.values()) and self._covered
         )
 
     async def open(self) -> None:
         try:
             await self._refresh()
         except (RedisError, OSError, TimeoutError):
-            self._refresh_soon()
+            self._outage()
             return
         await asyncio.gather(*[link.open() for link in self.links()])
 
@@ -143,6 +146,10 @@ class Cluster:
         known = sorted(self._links.items(), key=lambda item: not item[1].up)
         return list(dict.fromkeys([*(place for place, _ in known), *self._seeds]))
 
+    def _outage(self) -> None:
+        self._settled = False
+        self._refresh_soon()
+
     def _refresh_soon(self) -> None:
         if self._closed or (self._refreshing is not None and not self._refreshing.done()):
             return
@@ -150,9 +157,12 @@ class Cluster:
 
     async def _keep_refreshing(self) -> None:
         while True:
+            known = set(self.links())
             with suppress(RedisError, OSError, TimeoutError):
                 await self._refresh()
-            if None not in self._slots and all(link.up for link in self._links.values()):
+                await asyncio.gather(*[link.open() for link in set(self.links()) - known])
+            if self._covered and all(link.up for link in self._links.values()):
+                self._settled = True
                 return
             await asyncio.sleep(REFRESH_PAUSE)
 
@@ -185,6 +195,7 @@ class Cluster:
             owners.setdefault(place, first)
             slots[first : last + 1] = [self._link_to(place)] * (last - first + 1)
         self._slots = slots
+        self._covered = None not in slots
         keys = _keys_of_slots(owners.values())
         for place, first in owners.items():
             self._links[place].probe_key = keys[first]
@@ -201,7 +212,7 @@ class Cluster:
                 timeout=self._timeout,
                 counters=self._counters,
                 redirect=partial(self._redirect, place),
-                on_outage=self._refresh_soon,
+                on_outage=self._outage,
             )
         return link
 
