@@ -9,14 +9,16 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore \
     # What is dated inside a wheel is dated alike in every build.
     SOURCE_DATE_EPOCH=1767225600
-WORKDIR /src
 # Dependencies first: this layer is made anew only when pyproject.toml changes. Wheels only, so that no compiler is needed.
+# Not in /src: what a build leaves there would be newer than the sources copied later, and be taken for them.
+WORKDIR /dependencies
 COPY pyproject.toml ./
 RUN mkdir gateway plugins \
     && touch LICENSE README.md gateway/__init__.py plugins/__init__.py \
     && pip wheel --only-binary :all: --wheel-dir /wheels . \
     && rm /wheels/sidegate-*.whl
-COPY LICENSE README.md ./
+WORKDIR /src
+COPY pyproject.toml LICENSE README.md ./
 COPY gateway/ gateway/
 COPY plugins/ plugins/
 RUN pip wheel --no-deps --wheel-dir /wheels .
