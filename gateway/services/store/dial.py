@@ -62,7 +62,7 @@ class Dialer:
 
     async def master(self) -> AbstractConnection:
         """A connection to whom the first sentinel that answers calls master."""
-        problem: Exception = OSError("no sentinel knows a master of that name")
+        problem: Exception = OSError("no sentinel is named")
         for host, port in self._address.hosts:
             try:
                 async with asyncio.timeout(SENTINEL_PATIENCE):
@@ -72,6 +72,7 @@ class Dialer:
                 continue
             if found is not None:
                 return await self.to(*found)
+            problem = OSError("no sentinel knows a master of that name")
         raise problem
 
     async def _ask_sentinel(self, host: str, port: int) -> tuple[str, int] | None:

@@ -35,6 +35,7 @@ CONNECTIONS: Final = 4
 REDIRECTS: Final = 4
 CONNECT_PATIENCE: Final = 2.0
 """Seconds to connect when no request waits for it."""
+CLOSE_PATIENCE: Final = 0.5
 STALL: Final = 0.002
 GRACE: Final = 0.005
 FIRST_PAUSE: Final = 0.05
@@ -356,6 +357,8 @@ class Link:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for connection in self._idle:
-            await self._discard(connection)
-        self._idle.clear()
+        idle, self._idle = self._idle, []
+        # Let TLS say goodbye, but not to a server that does not answer.
+        with suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await asyncio.gather(*[connection.disconnect() for connection in idle], return_exceptions=True)

@@ -235,8 +235,8 @@ class Watched:
     """A master, its replica, and a sentinel that fails over within a second or two."""
 
     def __init__(self, start: Callable[..., Any], binary: Path, directory: Path) -> None:
-        self.master = start()
-        self.replica = start("--replicaof", f"127.0.0.1 {self.master.port}", "--repl-diskless-sync-delay", "0")
+        self.master = start("--repl-diskless-sync-delay", "0")
+        self.replica = start("--replicaof", "127.0.0.1", str(self.master.port))
         wait_for(lambda: b"master_link_status:up" in raw(self.replica, "INFO", "replication"), "the replica is in step")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
