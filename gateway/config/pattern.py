@@ -52,7 +52,16 @@ def check_segments(text: str) -> str:
 
 
 def check_template(text: str) -> str:
-    """A path, or http(s) URL, with ``{name}`` anywhere in its path; a query without parameters may follow."""
+    """A path with ``{name}`` anywhere in it."""
+    filled = PLACEHOLDER.sub("x", text)
+    if "{" in filled or "}" in filled:
+        raise expected("parameters as {name}")
+    _check_path(filled)
+    return text
+
+
+def check_location(text: str) -> str:
+    """A path template, or an http(s) URL with one; a query without parameters may follow."""
     path = text
     if (url := _URL.fullmatch(text)) is not None:
         name, _, port = url[2].rpartition(":") if re.search(r":[0-9]*$", url[2]) else (url[2], "", "80")
@@ -63,16 +72,13 @@ def check_template(text: str) -> str:
     path, _, query = path.partition("?")
     if re.search(r"[^!-~]|[{}#\"<>\\]", query):
         raise expected("a query of visible ASCII characters without parameters")
-    filled = PLACEHOLDER.sub("x", path)
-    if "{" in filled or "}" in filled:
-        raise expected("parameters as {name}")
-    _check_path(filled)
+    check_template(path)
     return text
 
 
 def _check_path(text: str) -> None:
     if not text.startswith("/"):
-        raise expected("a path begins with /")
+        raise expected("a path that begins with /")
     if len(text) > MAX_LENGTH:
         raise expected(f"at most {MAX_LENGTH} characters")
     if "?" in text or "#" in text:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -18,6 +19,7 @@ from gateway.config.pattern import (
     check_exact,
     check_header_name,
     check_host,
+    check_location,
     check_method,
     check_regex,
     check_segments,
@@ -246,7 +248,7 @@ class Rewrite(Settings):
 class Redirect(Settings):
     """An answer that sends the client elsewhere. A request that is already there goes on to the route's upstream."""
 
-    to: Annotated[str, AfterValidator(check_template)] | None = Field(
+    to: Annotated[str, AfterValidator(check_location)] | None = Field(
         None,
         description="The new path, or a whole URL; `{name}` in the path is a parameter of `match.path`. None: "
         "the path is kept.",
@@ -328,8 +330,21 @@ def mistakes(
             for name in template_parameters(template or "")
             if name not in match.parameters
         ]
-    strip = rewrite.strip_prefix.rstrip("/") + "/" if rewrite and rewrite.strip_prefix else "/"
-    literal = [pattern.text.rstrip("/") + "/" for pattern in match.path if pattern.kind != "regex"]
-    if literal and len(literal) == len(match.path) and not any(text.startswith(strip) for text in literal):
+    strip = rewrite.strip_prefix if rewrite else None
+    if strip is not None and match.path and not any(_may_begin(pattern, strip) for pattern in match.path):
         found.append((("rewrite", "strip_prefix"), "the beginning of a pattern in match.path"))
     return found
+
+
+def _may_begin(pattern: PathMatch, prefix: str) -> bool:
+    """Whether a path that matches may begin with these segments; yes when in doubt."""
+    if pattern.kind == "regex":
+        return True
+    segments = [unquote(segment).lower() for segment in pattern.text.split("/")[1:]]
+    wanted = [unquote(segment).lower() for segment in prefix.rstrip("/").split("/")[1:]]
+    goes_on = pattern.kind == "prefix" or segments[-1].endswith("...}")
+    if goes_on and (segments[-1] == "" or segments[-1].endswith("...}")):
+        segments.pop()
+    if len(wanted) > len(segments) and not goes_on:
+        return False
+    return all(segment.startswith("{") or segment == want for segment, want in zip(segments, wanted, strict=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote
@@ -68,10 +69,15 @@ def fill(template: str, policy: PathPolicy) -> Rewriter:
     if len(pieces) == 1:
         fixed = normalize(pieces[0], _KEEP)
         return lambda _path, _params: fixed
+    # What the template itself holds was written by who runs the gateway; only values are held to the route's policy.
+    lax = PathPolicy(
+        encoded_slash=policy.encoded_slash or re.search("%2F|%5C", template, re.IGNORECASE) is not None,
+        path_parameters=policy.path_parameters or ";" in template,
+    )
 
     def rewriter(_path: str, params: Parameters) -> str:
         values = params or {}
         filled = [piece if name is None else values.get(name, "") for piece, name in zip(pieces, names, strict=True)]
-        return normalize("".join(filled), policy)
+        return normalize("".join(filled), lax)
 
     return rewriter

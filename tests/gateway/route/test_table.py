@@ -211,6 +211,23 @@ def test_a_route_that_does_not_hold_gives_way():
     assert find(routes, "/a/b") == 3
 
 
+@pytest.mark.parametrize(
+    ("specific", "path"),
+    [
+        pytest.param("/a/b", "/a/b", id="exact"),
+        pytest.param("/a/{x}", "/a/b", id="template"),
+        pytest.param("/a/{x}/", "/a/b/c", id="prefix with a parameter"),
+        pytest.param("/a/b/", "/a/b/c", id="prefix"),
+        pytest.param({"regex": "/a/b+"}, "/a/b", id="regex"),
+    ],
+)
+def test_a_condition_is_looked_at_before_the_sure_answer_of_a_wider_route(specific, path):
+    routes = table({"path": "/a/"}, {"path": specific, "methods": "GET"}, {"path": specific, "methods": "PUT"})
+    assert find(routes, path) == 1
+    assert find(routes, path, method="PUT") == 2
+    assert find(routes, path, method="DELETE") == 0
+
+
 def test_a_dead_end_is_left_again():
     routes = table({"path": "/a/b/c"}, {"path": "/a/b/{x}/y"}, {"path": "/{k}/b/{x}/z"}, {"path": "/a/"})
     assert find(routes, "/a/b/c/y") == 1
