@@ -7,7 +7,7 @@ from gateway.config.check import Finding
 from gateway.config.dump import dump_masked
 from gateway.config.load import ConfigurationError, Loaded, load, load_text
 from gateway.config.model import Config, Route, Upstream
-from gateway.plugin.document import Position, Problem, Severity
+from gateway.plugin.tree import Position, Problem, Severity
 
 __all__ = [
     "Config",

@@ -21,7 +21,7 @@ from gateway.config.upstream import Upstream
 from gateway.config.wording import Step, suggest
 from gateway.plugin import Authenticator, Mode, Plugin
 from gateway.plugin import Scope as StateScope
-from gateway.plugin.document import Severity
+from gateway.plugin.tree import Severity
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ class PluginEntry(Settings):
         """By the plugin's own model; its errors pass through and keep their place below ``with``."""
         if "plugin" not in info.data:
             return Settings()  # the name is already reported
-        return registry.find(info.data["plugin"]).settings_type.model_validate(value, context=info.context)
+        given = {} if value is None else value  # `with:` with nothing under it
+        return registry.find(info.data["plugin"]).settings_type.model_validate(given, context=info.context)
 
     @property
     def settings(self) -> Settings:

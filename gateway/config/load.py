@@ -19,8 +19,9 @@ from gateway.config.merge import merge
 from gateway.config.model import Config
 from gateway.config.variables import expander
 from gateway.config.wording import Step
-from gateway.plugin.document import Node, Position, Problem, Reading, Severity, Tree, parse, read_limited
+from gateway.plugin.document import Reading, parse, plain, read_limited
 from gateway.plugin.settings import identity
+from gateway.plugin.tree import Node, Position, Problem, Severity, Tree
 
 MOST_BYTES: Final = 8 * 1024 * 1024
 """Of one configuration file: some 100,000 routes."""
@@ -139,7 +140,7 @@ def _given(root: Node, reading: Reading) -> dict[str, Any]:
     """What stands in the files, but for the operator's own keys and sections whose lines are all comments."""
     assert isinstance(root.value, dict)
     return {
-        key: node.plain(reading.directory)
+        key: plain(node, reading)
         for key, node in root.value.items()
         if not key.startswith("x-") and (node.value is not None or node.variables)
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.plugin.document import Node
+from gateway.plugin.tree import Node
 
 _BY_NAME: Final = (("routes",),)
 """Lists whose elements are told apart by ``name``."""

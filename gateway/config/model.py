@@ -135,6 +135,7 @@ class Config(Settings):
 
     listeners: tuple[Listener, ...] = Field(
         default=(Listener(bind="127.0.0.1:8080"),),
+        json_schema_extra={"default": [{"bind": "127.0.0.1:8080"}]},
         min_length=1,
         description="Where requests are taken. By default only from this machine: opening it to others is a decision.",
     )

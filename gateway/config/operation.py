@@ -133,6 +133,7 @@ class Stores(Settings):
 
     shared: SharedUrl = Field(
         default=SecretStr("memory://"),
+        json_schema_extra={"default": "memory://"},
         description="State that replicas share: limits, sessions, caches. `memory://` is each worker's own.",
         examples=["redis://127.0.0.1:6379/0", "redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/primary"],
     )

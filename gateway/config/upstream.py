@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from gateway.config.address import Origin, parse_origin
 from gateway.config.entry import PluginEntry, Token
@@ -38,6 +40,10 @@ class Target(Settings):
     @classmethod
     def _short(cls, value: Any) -> Any:
         return {"url": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(schema))]}
 
     @property
     def origin(self) -> Origin:
@@ -197,6 +203,15 @@ class Retry(Settings):
         default=65536, description="Largest request body held for another try; a larger one is sent once."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"attempts": 1} if value is False or (isinstance(value, str) and value == "off") else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [handler.resolve_ref_schema(handler(schema)), {"const": "off"}]}
+
 
 def _status(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(r"[1-5]xx", value):
@@ -324,9 +339,7 @@ class Upstream(Settings):
         "warm up. 0: at once.",
     )
     timeout: Timeout = Field(default=Timeout(), description="Deadlines by phase; a route may say otherwise.")
-    retry: Annotated[Retry, BeforeValidator(lambda value: {"attempts": 1} if value in ("off", False) else value)] = (
-        Field(default=Retry(), description="Further attempts; `off` is `{attempts: 1}`.")
-    )
+    retry: Retry = Field(default=Retry(), description="Further attempts; `off` is `{attempts: 1}`.")
     health: Health = Field(default=Health(), description="How ill targets are found and left out.")
     pool: Pool = Field(default=Pool(), description="Connections to each target.")
     tls: UpstreamTls = Field(default=UpstreamTls(), description="TLS towards https targets.")

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from gateway.plugin.document import FileReference, Node, Position, Problem, Reading
+from gateway.plugin.document import FileReference, Reading
 from gateway.plugin.settings import format_duration, keys_of
+from gateway.plugin.tree import Node, Position, Problem
 
 Step = str | int
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
@@ -18,15 +18,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     SecretStr,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, to_json
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema, to_json
 
-from gateway.plugin.document import FileReference, PlacedText, Reading, read_bytes
+from gateway.plugin.document import FileReference, Reading, read_bytes
 
 
 class Settings(BaseModel):
@@ -169,6 +172,13 @@ def format_percent(share: float) -> str:
     return f"{(Decimal(repr(float(share))) * 100).normalize():f}%"
 
 
+FORMATS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "duration": format_duration,
+    "size": format_size,
+    "percentage": format_percent,
+}
+"""By the title that a type has in JSON Schema: how a number is written in YAML."""
+
 _DURATION: Final = "a duration with its unit such as 250ms, 2s, 5m, 1h or 7d"
 _SIZE: Final = "a size with its unit such as 512B, 100KB, 1MB or 1MiB"
 _PERCENT: Final = "a percentage such as 20%, from 0% to 100%"
@@ -239,12 +249,20 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """What routes, upstreams and checks are called: a metric label, a key in a store and part of an admin URL."""
 
 
-def _off(value: Any) -> Any:
-    return None if value is False or value == "off" else value
+class Off:
+    """``Annotated[X | None, Off]``: ``off`` in YAML switches it off, which is None in code."""
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            lambda value: None if value is False or (isinstance(value, str) and value == "off") else value,
+            handler(source),
+        )
 
-Off = BeforeValidator(_off)
-"""``Annotated[X | None, Off]``: ``off`` switches it off, which is None in code."""
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        made = handler(schema)
+        return {**made, "anyOf": [{"const": "off"} if one == {"type": "null"} else one for one in made["anyOf"]]}
 
 
 # -- what stands in a file ---------------------------------------------------------------------------------------------
@@ -256,9 +274,10 @@ def resolve(value: Any, info: ValidationInfo) -> Any:
         raise expected("the path of a file")
     if "\0" in str(value):
         raise expected("the path of a file, without a null byte")
-    if isinstance(value, PlacedText):
-        return value.directory / value
-    return info.context.directory / value if isinstance(info.context, Reading) else Path(value)
+    if not isinstance(info.context, Reading):
+        return Path(value)
+    _, directory = info.context.placed.get(id(value), (None, info.context.directory))
+    return directory / value
 
 
 def _reference(value: Any) -> FileReference | None:
