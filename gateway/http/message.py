@@ -43,6 +43,9 @@ class Route:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def leave(self, exchange: Exchange) -> None:
+        """An exchange on it has ended."""
+
 
 class Attempt:
     """One try at one target, seen by the plugins of the attempt chain."""

@@ -8,8 +8,8 @@ in an answer.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
-from string import Template
 from typing import Final
 
 import msgspec
@@ -22,21 +22,23 @@ Messages = Mapping[str, Mapping[str, str]]
 """Language tag → error code → text shown to the client."""
 
 PAGE: Final = """<!doctype html>
-<html lang="$language"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>$status $title</title>
+<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{status} {title}</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:15vh auto;padding:0 1em;color:#222}
 small{color:#666}</style></head>
-<body><h1>$title</h1><p>$detail</p><p><small>$status · $code · $request_id</small></p></body></html>
+<body><h1>{title}</h1><p>{detail}</p><p><small>{status} · {code} · {request_id}</small></p></body></html>
 """
 
 _encode: Final = msgspec.json.Encoder().encode
+
+_PLACEHOLDER: Final = re.compile(r"\{(status|title|detail|code|request_id|language)\}")
 
 
 class Problems:
     """Renders errors as an operator wants them: with their own page and their own words."""
 
     def __init__(self, page: str = PAGE, messages: Messages | None = None) -> None:
-        self._page = Template(page)
+        self._page = page
         self._messages = {tag.lower(): texts for tag, texts in (messages or {}).items()}
 
     def __call__(self, error: GatewayError, request: Request) -> Response:
@@ -72,7 +74,8 @@ class Problems:
             "request_id": request_id,
             "language": language,
         }
-        return self._page.safe_substitute({key: html.escape(value) for key, value in values.items()}).encode()
+        # One pass: what is filled in may itself look like a placeholder.
+        return _PLACEHOLDER.sub(lambda found: html.escape(values[found[1]]), self._page).encode()
 
 
 def _json(error: GatewayError, request_id: str, detail: str) -> bytes:

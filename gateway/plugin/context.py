@@ -36,10 +36,13 @@ class Ports(Protocol):
     metrics: Metrics
     workers: int
     """Processes of this gateway."""
-    replicas: int
-    """Gateways that share a store, this one included."""
     owner: bool
     """This worker is the one that does what must be done once a gateway."""
+
+    @property
+    def replicas(self) -> int:
+        """Gateways that share a store, this one included."""
+        ...
 
     def store(self) -> Store:
         """The shared store (``stores.shared``)."""

@@ -22,7 +22,6 @@ from gateway.errors import (
 )
 from gateway.http import Body, Request
 from gateway.http.peer import Peer
-from gateway.route.path import normalize
 from gateway.services.ids import accepted_request_id, continue_trace, make_trace, request_id
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[
         if target[0] != "/":
             target, host = _absolute(method, target, host)
         path, _, query = target.partition("?")
-        path = normalize(path)
         if host != connection.host:
             connection.host = _checked_host(host, message.version)
         if message.version != (1, 1) or method == "CONNECT" or method == "TRACE" or "#" in target:  # noqa: PLR1714

@@ -1,0 +1,7 @@
+"""One configuration made live: its routes, chains, upstreams and plugins, and their way in and out of force."""
+
+from gateway.runtime.assemble import BuildError, Instance
+from gateway.runtime.live import Runtime, build
+from gateway.runtime.services import Services
+
+__all__ = ["BuildError", "Instance", "Runtime", "Services", "build"]

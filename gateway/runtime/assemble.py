@@ -1,0 +1,211 @@
+"""Puts a runtime together: upstreams and plugin instances taken over or opened, chains composed, the table compiled.
+
+What survives a reload is keyed by (route, id, plugin, mode, resolved settings): an instance whose key is the same is
+handed over with its counters and state, whatever else changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway import registry
+from gateway.chain import AnyOf, Link, compose
+from gateway.config.entry import AnyEntry, PluginEntry, When
+from gateway.config.model import Route as RouteSettings
+from gateway.config.model import Upstream as UpstreamSettings
+from gateway.errors import GatewayError
+from gateway.forward import LiveUpstream
+from gateway.http import Handler
+from gateway.plugin import Authenticator, Context, Plugin
+from gateway.plugin.settings import identity
+from gateway.route.path import normalize
+from gateway.route.redirect import compile_redirect
+from gateway.route.rewrite import compile_rewrite
+from gateway.route.split import compile_split
+from gateway.route.table import RouteTable, policy_of
+from gateway.runtime.route import LiveRoute, condition_of, destination, redirecting
+
+if TYPE_CHECKING:
+    from gateway.runtime.live import Runtime
+
+Key = tuple[str, ...]
+
+
+class BuildError(Exception):
+    """A configuration that is valid on paper cannot be made live; says what, and where it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A plugin made live, and what it is known by."""
+
+    key: Key
+    route: str
+    id: str
+    name: str
+    """As in YAML; ``any`` for several authenticators together."""
+    plugin: Plugin[Any]
+    entry: PluginEntry | AnyEntry
+    members: tuple[Instance, ...] = ()
+    """Of ``any``."""
+
+
+class Assembly:
+    """Builds one runtime. What it opens is in the runtime at once, so that a failure can close it."""
+
+    def __init__(self, runtime: Runtime, old: Runtime | None) -> None:
+        self._runtime = runtime
+        self._config = runtime.config
+        self._services = runtime.services
+        self._old = old
+
+    async def run(self) -> None:
+        """Build everything. Raises BuildError."""
+        for name, settings in self._config.upstreams.items():
+            await self._upstream(name, settings)
+        pairs = []
+        for route in self._config.routes:
+            live = await self._route(route)
+            self._runtime.routes.append(live)
+            pairs.append((live, route.match))
+        self._runtime.table = RouteTable(pairs)
+        self._endpoints()
+
+    # -- upstreams ---------------------------------------------------------------------------------------------
+
+    async def _upstream(self, name: str, settings: UpstreamSettings) -> None:
+        label = f"upstream:{name}"
+        instances = await self._instances(label, settings.attempt)
+        self._runtime.chains[label] = instances
+        key = identity(settings)
+        old = self._old.upstreams.get(name) if self._old is not None else None
+        if old is not None and old.key == key:
+            self._runtime.upstreams[name] = old
+            return
+        services = self._services
+        upstream = LiveUpstream(
+            name,
+            settings,
+            wheel=services.wheel,
+            clock=services.clock,
+            buffer=services.buffer,
+            metrics=services.metrics,
+            compose_attempt=self._composer(instances),
+        )
+        upstream.key = key
+        self._runtime.upstreams[name] = upstream
+        await upstream.open()
+
+    def _composer(self, instances: Sequence[Instance]) -> Callable[[Handler], Handler] | None:
+        if not instances:
+            return None
+        links = [_link(instance) for instance in instances]
+        return lambda last: compose(links, last, self._runtime.render)
+
+    # -- routes ------------------------------------------------------------------------------------------------
+
+    async def _route(self, route: RouteSettings) -> LiveRoute:
+        instances = await self._instances(route.name, self._config.entries_of(route))
+        self._runtime.chains[route.name] = instances
+        last = self._end(route)
+        handler = compose([_link(instance) for instance in instances], last, self._runtime.render)
+        return LiveRoute(route.name, handler, self._services.metrics.route(route.name))
+
+    def _end(self, route: RouteSettings) -> Handler:
+        policy = policy_of(route.match)
+        rewrite = compile_rewrite(route.rewrite, policy)
+        host = route.rewrite.host if route.rewrite is not None else None
+        runtime, config = self._runtime, self._config
+
+        def forwarder(name: str) -> Handler:
+            return runtime.upstreams[name].forwarder(config.timeout_of(route, name), rewrite=rewrite, host=host)
+
+        choose = compile_split(route.upstream, route.split, route.override, route.sticky, seed=route.name)
+        onward = destination(route.upstream, choose, forwarder)
+        if route.redirect is None:
+            return onward
+        locate = compile_redirect(route.redirect, policy)
+        leads_on = route.upstream is not None or bool(route.split)
+        return redirecting(locate, route.redirect.status, onward if leads_on else None)
+
+    # -- plugins -----------------------------------------------------------------------------------------------
+
+    async def _instances(self, owner: str, entries: Sequence[PluginEntry | AnyEntry]) -> tuple[Instance, ...]:
+        taken: dict[str, int] = {}
+        made = []
+        for entry in entries:
+            if entry.mode.value == "off":
+                continue
+            given = entry.name
+            taken[given] = taken.get(given, 0) + 1
+            unique = given if taken[given] == 1 else f"{given}_{taken[given]}"
+            if isinstance(entry, AnyEntry):
+                made.append(await self._any(owner, unique, entry))
+            else:
+                made.append(await self._instance(owner, unique, entry))
+        return tuple(made)
+
+    async def _instance(self, owner: str, unique: str, entry: PluginEntry) -> Instance:
+        key = (owner, unique, entry.plugin, entry.mode.value, identity(entry.settings))
+        old = self._old.instances.get(key) if self._old is not None else None
+        if old is not None:
+            kept = Instance(key, owner, unique, entry.plugin, old.plugin, entry)
+            self._runtime.instances[key] = kept
+            return kept
+        context = Context(self._services.ports, route=owner, plugin=entry.plugin, id=unique, mode=entry.mode)
+        try:
+            plugin = registry.find(entry.plugin)(entry.settings, context)
+            instance = Instance(key, owner, unique, entry.plugin, plugin, entry)
+            self._runtime.instances[key] = instance  # before open: close is called even if that fails
+            await plugin.open()
+        except Exception as error:
+            why = error.reason if isinstance(error, GatewayError) else str(error)
+            raise BuildError(f"{owner}: {unique}: {why or type(error).__name__}") from error
+        return instance
+
+    async def _any(self, owner: str, unique: str, entry: AnyEntry) -> Instance:
+        members = []
+        for number, inner in enumerate(entry.any, 1):
+            members.append(await self._instance(owner, f"{unique}.{inner.id or inner.plugin}.{number}", inner))
+        authenticators = [member.plugin for member in members if isinstance(member.plugin, Authenticator)]
+        context = Context(self._services.ports, route=owner, plugin="any", id=unique, mode=entry.mode)
+        key = (owner, unique, "any", entry.mode.value, *(part for member in members for part in member.key))
+        instance = Instance(key, owner, unique, "any", AnyOf(authenticators, context), entry, tuple(members))
+        self._runtime.instances[key] = instance
+        return instance
+
+    # -- what plugins bring along ------------------------------------------------------------------------------
+
+    def _endpoints(self) -> None:
+        runtime = self._runtime
+        by_name = {route.name: route for route in runtime.routes}
+        seen: dict[str, str] = {}
+        exact = {
+            normalize(path.exact): route.name
+            for route in self._config.routes
+            for path in route.match.path
+            if path.exact is not None
+        }
+        for instance in runtime.instances.values():
+            for endpoint in instance.plugin.endpoints():
+                path = normalize(endpoint.path)
+                where = f"{instance.name} ({instance.id}) on route {instance.route}"
+                other = seen.get(path) or (f"route {exact[path]}" if path in exact else None)
+                if other is not None:
+                    raise BuildError(f"{where} answers {path} itself, and so does {other}")
+                seen[path] = where
+                route = by_name.get(instance.route, runtime.unrouted)
+                handler = compose((), endpoint.handler, runtime.render)
+                runtime.endpoints[path] = (route, handler, endpoint.methods)
+
+
+def _link(instance: Instance) -> Link:
+    return Link(instance.plugin, _condition(instance.entry.when))
+
+
+def _condition(when: When | None) -> Any:
+    if when is None:
+        return None
+    return condition_of(frozenset(when.methods), when.path, when.headers)

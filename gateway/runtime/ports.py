@@ -1,0 +1,136 @@
+"""The ports that plugins reach the gateway through: one object a worker, which follows the runtime in force."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.errors import GatewayError, InternalError
+from gateway.http import Body, Exchange, Handler, Request, Response
+from gateway.plugin import Context
+from gateway.services.client import Client
+from gateway.services.clock import Clock
+from gateway.services.metrics import Metrics
+from gateway.services.store import Store
+
+if TYPE_CHECKING:
+    from gateway.runtime.services import Services
+
+log = logging.getLogger("gateway.plugins")
+
+_DISPATCHED: Final = "dispatched"
+
+
+class LivePorts:
+    """`gateway.plugin.Ports`, over the services of a worker and whatever runtime is in force."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.clock: Clock = services.clock
+        self.metrics: Metrics = services.metrics
+        self.workers = services.workers
+        self.owner = services.owner
+        self.upstreams: Callable[[str], Handler] = _no_upstream
+        """Set by the runtime that is in force."""
+        self.handle: Handler | None = None
+        self.reports: dict[tuple[str, str, str], Callable[[], dict[str, Any]]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._refusals = services.metrics.counter(
+            "plugin_refusals_total",
+            "Requests that a plugin refused, or in shadow mode would have refused.",
+            ("route", "plugin", "code", "mode"),
+        )
+
+    @property
+    def replicas(self) -> int:
+        """Gateways that serve the same traffic."""
+        return self.services.replicas
+
+    def store(self) -> Store:
+        """The shared store."""
+        return self.services.store()
+
+    def client(self) -> Client:
+        """For calls of a plugin's own."""
+        return self.services.client()
+
+    def upstream(self, name: str) -> Handler:
+        """The forwarder of an upstream. Raises KeyError."""
+        return self.upstreams(name)
+
+    async def dispatch(self, request: Request) -> Response:
+        """Run a request as if a client had sent it; its exchange ends with the body that is returned."""
+        if request.extras is not None and _DISPATCHED in request.extras:
+            raise InternalError(reason="a dispatched request dispatched another")
+        if self.handle is None:
+            raise InternalError(reason="dispatch before the runtime is in force")
+        inner = request.fork(body=Body(request.body.whole or b""))
+        inner.principal = inner.tenant = inner.upstream = inner.path_params = None
+        inner.extras = {_DISPATCHED: True}
+        inner.received = self.clock.now()
+        response = await self.handle(inner)
+        response.body.at_end(lambda: self._dispatched(inner, response))
+        return response
+
+    def _dispatched(self, request: Request, response: Response) -> None:
+        exchange = Exchange(
+            request,
+            response,
+            status=response.status,
+            duration=self.clock.now() - request.received,
+            sent_bytes=len(response.body.whole or b""),
+            received_bytes=len(request.body.whole or b""),
+            error=response.error,
+        )
+        request.finish(exchange)
+        self.services.record(exchange)
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task that lives until the worker closes; its failure is logged."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            if isinstance(failure, GatewayError):
+                log.warning("%s ended: %s", task.get_name(), failure.reason)
+            else:
+                log.error("%s failed", task.get_name(), exc_info=failure)
+
+    def count_refusal(self, context: Context, error: GatewayError, *, enforced: bool) -> None:
+        """Metric for every refusal, a log line for what shadow let pass."""
+        mode = "enforce" if enforced else "shadow"
+        self._refusals.child(context.route, context.id, error.code, mode).inc()
+        if not enforced:
+            log.info(
+                "would_refuse %s %s: %s",
+                context.route,
+                context.id,
+                error.reason,
+                extra={"route": context.route, "plugin": context.id, "code": error.code, "status": error.status},
+            )
+
+    def report(self, context: Context, name: str, state: Callable[[], dict[str, Any]]) -> None:
+        """Show a plugin's state in ``/readyz`` and ``/routes``."""
+        self.reports[(context.route, context.id, name)] = state
+
+    def forget(self, route: str, id: str) -> None:  # noqa: A002
+        """The plugin is closed: its reports go."""
+        for key in [key for key in self.reports if key[:2] == (route, id)]:
+            del self.reports[key]
+
+    async def close(self) -> None:
+        """Cancel what plugins spawned."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _no_upstream(name: str) -> Handler:
+    raise KeyError(name)

@@ -1,0 +1,122 @@
+"""A route made live: its handler, its counters, and what it does besides running plugins."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from gateway.errors import InternalError
+from gateway.http import Exchange, Handler, Request, Response, Route
+from gateway.route.redirect import Locator
+from gateway.route.split import Chooser
+
+if TYPE_CHECKING:
+    from gateway.services.metrics import RequestStats, RouteMetrics
+
+
+class LiveRoute(Route):
+    """What an exchange holds on to from match to last byte; a reload makes new ones and keeps the counters."""
+
+    __slots__ = ("_by_status", "_metrics", "handler", "in_flight")
+
+    def __init__(self, name: str, handler: Handler, metrics: RouteMetrics) -> None:
+        super().__init__(name)
+        self.handler = handler
+        self.in_flight = 0
+        """Exchanges under way on this generation of the route; a drain waits for them."""
+        self._metrics = metrics
+        self._by_status: dict[int, RequestStats] = {}
+
+    def enter(self, request: Request) -> None:
+        """An exchange takes this route."""
+        request.route = self
+        self.in_flight += 1
+        self._metrics.in_flight += 1
+
+    def leave(self, exchange: Exchange) -> None:
+        """It has ended."""
+        self.in_flight -= 1
+        self._metrics.in_flight -= 1
+        stats = self._by_status.get(exchange.status)
+        if stats is None:
+            stats = self._by_status[exchange.status] = self._metrics.of(exchange.status)
+        stats.record(exchange.duration, exchange.received_bytes, exchange.sent_bytes)
+
+
+Forwarders = Callable[[str], Handler]
+"""From an upstream's name to this route's way to it. Raises KeyError."""
+
+
+def destination(upstream: str | None, choose: Chooser | None, forwarders: Forwarders) -> Handler:
+    """The end of a route's chain: the upstream that a plugin set, that the split draws, or the route's own."""
+    known: dict[str, Handler] = {}
+    draw = random.random
+
+    def handler_of(name: str) -> Handler:
+        handler = known.get(name)
+        if handler is None:
+            try:
+                handler = known[name] = forwarders(name)
+            except KeyError:
+                raise InternalError(reason=f"a plugin chose an upstream that is not there: {name}") from None
+        return handler
+
+    if choose is None and upstream is not None:
+        primary = handler_of(upstream)
+
+        async def forward(request: Request) -> Response:
+            if request.upstream is None:
+                return await primary(request)
+            return await handler_of(request.upstream)(request)
+
+        return forward
+
+    async def forward_split(request: Request) -> Response:
+        name = request.upstream
+        if name is None:
+            if choose is None:
+                raise InternalError(reason="the route has no upstream, and no plugin answered or set one")
+            name = choose(request, draw())
+        return await handler_of(name)(request)
+
+    return forward_split
+
+
+def redirecting(locate: Locator, status: int, otherwise: Handler | None) -> Handler:
+    """Answer with a redirect, unless the request is already there."""
+
+    async def redirect(request: Request) -> Response:
+        where = locate(request.scheme, request.host, request.path, request.query, request.path_params)
+        if where is not None:
+            return Response(status, headers={"Location": where})
+        if otherwise is None:
+            raise InternalError(reason="a redirect leads to itself and the route has no upstream")
+        return await otherwise(request)
+
+    return redirect
+
+
+def condition_of(
+    methods: frozenset[str], path: str | None, headers: Mapping[str, str]
+) -> Callable[[Request], bool] | None:
+    """`when` of a plugin entry, compiled; None if it asks nothing."""
+    if not methods and path is None and not headers:
+        return None
+    prefix = path if path is not None and path.endswith("/") else None
+
+    def holds(request: Request) -> bool:
+        if methods and request.method not in methods:
+            return False
+        if prefix is not None:
+            if not (request.path.startswith(prefix) or request.path == prefix[:-1]):
+                return False
+        elif path is not None and request.path != path:
+            return False
+        for name, wanted in headers.items():
+            value = request.headers.get(name)
+            if value is None or (wanted not in ("*", value)):
+                return False
+        return True
+
+    return holds

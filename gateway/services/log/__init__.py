@@ -1,0 +1,17 @@
+"""Logs: a line about each exchange, and the gateway's own; written by a thread, so that no sink stops the loop."""
+
+from gateway.services.log.access import AccessLog, Processor
+from gateway.services.log.application import configure, more_verbose, quieter, set_level
+from gateway.services.log.sink import FileSink, Sink, StreamSink
+
+__all__ = [
+    "AccessLog",
+    "FileSink",
+    "Processor",
+    "Sink",
+    "StreamSink",
+    "configure",
+    "more_verbose",
+    "quieter",
+    "set_level",
+]
