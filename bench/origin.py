@@ -1,0 +1,53 @@
+"""The service behind the proxies: nginx with fixed answers and files on tmpfs (peers/origin.conf)."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.install import HERE, program
+from bench.ports import fill, free_port, wait_answer
+from bench.process import Process
+
+SMALL_BYTES = 200
+FILES = {"100k": 100 * 1024, "10m": 10 * 1024 * 1024}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    port: int
+    work: Path
+
+
+def small_body() -> str:
+    """200 bytes of JSON."""
+    empty = json.dumps({"id": 1, "text": ""}, separators=(",", ":"))
+    return json.dumps({"id": 1, "text": "x" * (SMALL_BYTES - len(empty))}, separators=(",", ":"))
+
+
+def work_dir() -> Path:
+    """A new folder on tmpfs, so that no disk is measured."""
+    shm = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="sidegate-bench-", dir=shm if os.access(shm, os.W_OK) else None))
+
+
+@contextmanager
+def serving(core: int) -> Iterator[Origin]:
+    """Everything the bench writes lies in `work`; it is removed at the end."""
+    work = work_dir()
+    try:
+        work.chmod(0o755)  # nginx's worker, started by root, is another user
+        (work / "files").mkdir()
+        for name, size in FILES.items():
+            (work / "files" / name).write_bytes(os.urandom(size))
+        port = free_port()
+        conf = fill(HERE / "peers" / "origin.conf", work / "origin.conf", PORT=port, WORK=work, SMALL=small_body())
+        with Process([program("nginx"), "-c", str(conf)], core=core, log=work / "origin.log") as process:
+            wait_answer(port, "/small", process)
+            yield Origin(port, work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,74 @@
+"""Measured in a process of their own, without a socket: the cost of ten neutral plugins, and of finding a route."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from bench.install import HERE
+from bench.load import LoadFailed
+from bench.scenario import Bar, Figure, Figures, Scenario, Stage
+from bench.subject import Subject
+
+WITHIN = 300.0
+
+
+def _measured(stage: Stage, module: str) -> dict[str, Any]:
+    """`measure()` of a module in a fresh process on the proxy's core. Raises LoadFailed with what it wrote."""
+    code = f"import json, {module} as one; print(json.dumps(one.measure()))"
+    done = subprocess.run(
+        ["taskset", "-c", str(stage.cores.proxy), sys.executable, "-c", code],
+        cwd=HERE.parent, capture_output=True, text=True, check=False, timeout=WITHIN,
+    )  # fmt: skip
+    if done.returncode:
+        raise LoadFailed(f"{module}: {done.stderr.strip()[-800:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def plugins(stage: Stage, _: Subject) -> Figures:
+    return _measured(stage, "bench.chain")
+
+
+def routes(stage: Stage, _: Subject) -> Figures:
+    figures = {}
+    for kind, row in _measured(stage, "bench.routes").items():
+        if kind == "normal form":
+            figures["normal"] = max(row.values())
+        else:
+            figures |= {f"{kind} {count}": value for count, value in row.items()}
+    return figures
+
+
+KINDS = ("exact", "prefix", "template", "missed")
+
+SCENARIOS = (
+    Scenario(
+        name="plugins",
+        title="Ten neutral plugins on the composed chain, in process: 200,000 calls, best of 7",
+        measure=plugins,
+        figures=(
+            Figure("bare", "no plugin µs", 2),
+            Figure("ten", "ten plugins µs", 2),
+            Figure("added", "added µs", 2),
+        ),
+        bars=(Bar("added by ten neutral plugins, µs", "gateway.added", at_most=6),),
+        subjects=("gateway",),
+        rounds=1,
+    ),
+    Scenario(
+        name="routes",
+        title="Finding a route among 10, 1,000 and 10,000, in process (µs a call)",
+        measure=routes,
+        figures=(
+            *(Figure(f"{kind} {count}", f"{kind} {count}", 2) for kind in KINDS for count in (10, 1_000, 10_000)),
+            Figure("normal", "normal form of a path, worst", 2),
+        ),
+        bars=tuple(
+            Bar(f"{kind}: 10,000 routes, of 10", f"gateway.{kind} 10000 / gateway.{kind} 10", at_most=1.5)
+            for kind in KINDS
+        ),
+        subjects=("gateway",),
+        rounds=1,
+    ),
+)
