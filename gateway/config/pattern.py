@@ -21,6 +21,7 @@ PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _IPV6: Final = re.compile(r"\[[0-9a-f:.]{2,45}\]")
 _TWICE: Final = re.compile(r"%25(?:[0-9A-Fa-f]|%3[0-9]|%[46][1-6]){2}")
+_GROUP: Final = re.compile(r"\((?:\?(?:P<[^>]*>|[:=!]|<[=!]|[a-z-]*:))?([^()]*)\)(?:(\*|\+|\{)(?!\+))?")
 _URL: Final = re.compile(r"(https?)://([^/?#]*)(/.*)?", re.DOTALL)
 
 
@@ -117,6 +118,21 @@ def check_regex(text: str) -> str:
     except (re.error, OverflowError, RecursionError) as error:
         raise expected(f"a regular expression ({error})") from None
     return text
+
+
+def backtracks(text: str) -> bool:
+    """Whether a regular expression repeats what repeats (``(a+)+``): it may take time exponential in the length.
+
+    A guess for a warning: a repetition that begins with ``/`` is divided by it and does no harm.
+    """
+    plain = re.sub(r"\[\^?\]?[^\]]*\]", "x", re.sub(r"\\.", "x", text))
+    while (group := _GROUP.search(plain)) is not None:
+        inside, repeated = group[1], group[2] in ("*", "+", "{")
+        repeats = re.search(r"(?<![*+?}])[*+](?!\+)|\{[0-9]*,\}", inside) is not None
+        if repeated and repeats and not inside.startswith("/"):
+            return True
+        plain = plain[: group.start()] + ("x+" if repeats or repeated else "x") + plain[group.end() :]
+    return False
 
 
 def placeholders(text: str) -> list[str]:

@@ -16,6 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from gateway.config.pattern import (
+    backtracks,
     check_exact,
     check_header_name,
     check_host,
@@ -334,6 +335,19 @@ def mistakes(
     if strip is not None and match.path and not any(_may_begin(pattern, strip) for pattern in match.path):
         found.append((("rewrite", "strip_prefix"), "the beginning of a pattern in match.path"))
     return found
+
+
+def doubts(match: Match) -> list[tuple[tuple[str | int, ...], str]]:
+    """What in a match is allowed and probably not wanted: (location below `match`, why)."""
+    slow = (
+        "repeats what repeats, as (a+)+ does: some requests may take very long; say it without the inner or the outer +"
+    )
+    regexes: list[tuple[tuple[str | int, ...], str | None]] = [
+        *((("path", number, "regex"), pattern.regex) for number, pattern in enumerate(match.path)),
+        *((("headers", name, "regex"), value.regex) for name, value in match.headers.items()),
+        *((("query", name, "regex"), value.regex) for name, value in match.query.items()),
+    ]
+    return [(location, slow) for location, regex in regexes if regex is not None and backtracks(regex)]
 
 
 def _may_begin(pattern: PathMatch, prefix: str) -> bool:

@@ -2,6 +2,7 @@
 
 from gateway.route.explain import Verdict, explain, unreachable
 from gateway.route.path import STRICT, PathPolicy, comparable, normalize
+from gateway.route.pattern import path_test
 from gateway.route.redirect import Locator, compile_redirect
 from gateway.route.rewrite import Parameters, Rewriter, compile_rewrite
 from gateway.route.split import Asking, Chooser, compile_split
@@ -25,6 +26,7 @@ __all__ = [
     "compile_split",
     "explain",
     "normalize",
+    "path_test",
     "policy_of",
     "unreachable",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -108,6 +108,26 @@ def compile_path(path: PathMatch, *, ignore_case: bool = False) -> Pattern:
     else:
         _compile_segments(pattern, path, ignore_case)
     return pattern
+
+
+def path_test(path: PathMatch, *, ignore_case: bool = False) -> Callable[[str], bool]:
+    """Whether a path in normal form matches, for a `when` or whatever else asks about paths beside the route table.
+
+    Compares as the table does, so that no other spelling (``%3A`` for ``:``) walks around it. May raise UriTooLong.
+    """
+    pattern = compile_path(path, ignore_case=ignore_case)
+    if pattern.exact is None and (pattern.regex is not None or pattern.names or not pattern.is_prefix):
+        return lambda text: pattern.matches(fold(comparable(text), ignore_case))
+    if pattern.exact is not None:
+        wanted = pattern.exact
+        return lambda text: fold(comparable(text), ignore_case) == wanted
+    prefix = "/".join(("", *(segment or "" for segment in pattern.segments)))
+
+    def begins(text: str) -> bool:
+        key = fold(comparable(text), ignore_case)
+        return key == prefix or key.startswith(prefix + "/")
+
+    return begins
 
 
 def _compile_segments(pattern: Pattern, path: PathMatch, ignore_case: bool) -> None:

@@ -88,3 +88,23 @@ def test_is_refused(check, text, expected):
     with pytest.raises(ValueError, match="expected") as caught:
         check(text)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("regex", "expected"),
+    [
+        pytest.param("/(a+)+", True, id="the classic"),
+        pytest.param("/(?:a*)*", True, id="stars"),
+        pytest.param("/(?P<x>[a-z]+){2,}", True, id="counted"),
+        pytest.param("/((ab)+x?)+", True, id="one deeper"),
+        pytest.param("/(?:[a-z]+)/.*", False, id="one repetition"),
+        pytest.param("(?:/[a-z]+)+", False, id="divided by slashes"),
+        pytest.param("/((?:/a+)+b)+", True, id="around one that is divided"),
+        pytest.param("/(?:a++)+", False, id="possessive inside"),
+        pytest.param("/(a+)?", False, id="optional is not repeated"),
+        pytest.param("/[(a+)]+", False, id="only looks like a group"),
+        pytest.param("/\\(a+\\)+", False, id="escaped"),
+    ],
+)
+def test_repetition_of_repetition(regex, expected):
+    assert pattern.backtracks(regex) is expected

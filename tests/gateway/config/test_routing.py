@@ -16,6 +16,7 @@ from gateway.config.routing import (
     Split,
     StickyKey,
     ValueMatch,
+    doubts,
     mistakes,
 )
 from gateway.route import RouteTable, compile_redirect, compile_rewrite, policy_of
@@ -164,6 +165,13 @@ def test_mistakes_between_keys(keys, expected):
     rewrite = Rewrite(**keys["rewrite"]) if "rewrite" in keys else None
     redirect = Redirect(**keys["redirect"]) if "redirect" in keys else None
     assert [location for location, _ in mistakes(match, rewrite, redirect)] == expected
+
+
+def test_a_slow_regex_is_doubted():
+    match = Match.model_validate(
+        {"path": ["/a", {"regex": "/(a+)+"}], "headers": {"X": {"regex": "(a*)*"}}, "query": {"q": {"regex": "a+"}}}
+    )
+    assert [location for location, _ in doubts(match)] == [("path", 1, "regex"), ("headers", "X", "regex")]
 
 
 def test_every_field_is_described():

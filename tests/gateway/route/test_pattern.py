@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from gateway.config.routing import PathMatch
 from gateway.errors import UriTooLong
-from gateway.route.pattern import compile_path, literal_start, tried
+from gateway.route.path import comparable
+from gateway.route.pattern import compile_path, literal_start, path_test, tried
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,19 @@ def test_a_long_path_is_not_tried():
 
 def test_a_template_without_parameters_is_exact():
     assert compile_path(PathMatch(template="/a/b")).exact == "/a/b"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["/", "/a", "/a/", "/a:b/", "/{x}", "/a/{x}/", "/{r...}", {"exact": "/a/"}, {"regex": "/a:?b?"}],
+    ids=str,
+)
+@pytest.mark.parametrize("path", ["/", "/a", "/a/", "/a/b", "/ab", "/a:b", "/a%3Ab", "/a%3Ab/c", "/a/b/c"])
+def test_a_path_test_says_what_the_pattern_says(pattern, path):
+    match = PathMatch.model_validate(pattern)
+    assert path_test(match)(path) is compile_path(match).matches(comparable(path))
+
+
+def test_a_path_test_may_ignore_case():
+    assert path_test(PathMatch(prefix="/Admin/"), ignore_case=True)("/aDMIN/x")
+    assert not path_test(PathMatch(prefix="/Admin/"))("/aDMIN/x")
