@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.config.listener import Limits
 from gateway.errors import ClientClosed, GatewayError
 from gateway.http import Exchange, Request, Response
 from gateway.services.clock import Deadlines, Wheel
@@ -50,6 +51,21 @@ class EdgeLimits:
     linger: float = 1.0
     connections: int = 65536
 
+    @classmethod
+    def of(cls, limits: Limits) -> EdgeLimits:
+        """What the configuration says, in the parser's terms: one field may be as large as the section."""
+        return cls(
+            url=limits.url,
+            header=limits.headers,
+            headers=limits.header_count,
+            head=limits.url + limits.headers,
+            head_time=limits.head,
+            body_idle=limits.body_idle,
+            send_idle=limits.send_idle,
+            keep_alive=limits.keepalive_idle,
+            connections=limits.connections,
+        )
+
 
 class Edge:
     """One worker's front side. ``runtime`` is replaced by a reload; an exchange keeps the one it began with."""
@@ -59,19 +75,23 @@ class Edge:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.runtime = runtime
-        self.limits = limits
-        self.trusted = tuple(trusted)
+        self.configure(limits, wheel, trusted)
         self.allow_trace = trace
         self.draining = False
         self.connections: set[ClientConnection] = set()
         self.accepted = 0
         self.refused_connections = 0
+        self._date = b""
+        self._date_second = -1.0
+
+    def configure(self, limits: EdgeLimits, wheel: Wheel, trusted: Iterable[Network]) -> None:
+        """Take up limits and trust, at start and after a reload; the parsers of open connections keep theirs."""
+        self.limits = limits
+        self.trusted = tuple(trusted)
         self.head_deadline: Deadlines = wheel.of(limits.head_time)
         self.keep_alive_deadline: Deadlines = wheel.of(limits.keep_alive)
         self.body_deadline: Deadlines = wheel.of(limits.body_idle)
         self.send_deadline: Deadlines = wheel.of(limits.send_idle)
-        self._date = b""
-        self._date_second = -1.0
 
     def is_trusted(self, address: str) -> bool:
         """Whether a peer may say for whom it speaks. An empty address is a unix socket: local, and trusted."""

@@ -1,0 +1,1 @@
+"""The processes of a gateway: one worker in this one, or several under a supervisor."""

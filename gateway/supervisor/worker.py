@@ -1,0 +1,195 @@
+"""One process that serves: its services, the runtime in force, its listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.config.model import Config
+from gateway.reload import Succession
+from gateway.runtime import Runtime, Services
+from gateway.server.edge import Edge, EdgeLimits
+from gateway.server.listener import OpenListener, open_listener
+from gateway.services.log import AccessLog, FileSink, Sink, StreamSink
+from gateway.services.metrics import Snapshot
+from gateway.supervisor.status import plugin_reports, upstream_states
+
+log = logging.getLogger("gateway.worker")
+
+
+class Worker:
+    """A worker from start to end. ``sockets`` are those that a supervisor bound, in the order of the listeners."""
+
+    def __init__(
+        self, config: Config, *, index: int = 0, workers: int = 1, sockets: Sequence[socket.socket] | None = None
+    ) -> None:
+        self.config = config
+        self.index = index
+        self.started_at = time.time()
+        self.services = Services(workers=workers, owner=index == 0)
+        self.succession = Succession(self.services, self._publish)
+        self.edges: list[Edge] = []
+        self.listeners: list[OpenListener] = []
+        self._sockets = sockets
+        self._sink: Sink | None = None
+        self._next: Config | None = None
+
+    async def start(self) -> None:
+        """Build the runtime, then open the listeners. Raises BuildError, StoreUrlError or OSError."""
+        self._open_access_log(self.config)
+        await self.succession.prepare(self.config)
+        self.succession.commit()
+        runtime = self.succession.current
+        assert runtime is not None
+        for number, listener in enumerate(self.config.listeners):
+            limits = EdgeLimits.of(self.config.limits_of(listener))
+            edge = Edge(runtime, limits, self.services.wheel, self.config.trusted_proxies)
+            self.edges.append(edge)
+            bound = self._sockets[number] if self._sockets is not None else None
+            self.listeners.append(await open_listener(listener, edge, sock=bound))
+        self._count()
+        # What start-up made lives as long as the process: the collector need not look at it again, and what an
+        # exchange makes is freed by counting references. Its pauses would show in the slowest percent.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+
+    def _publish(self, runtime: Runtime) -> None:
+        for edge, listener in zip(self.edges, runtime.config.listeners, strict=False):
+            edge.runtime = runtime
+            limits = EdgeLimits.of(runtime.config.limits_of(listener))
+            edge.configure(limits, self.services.wheel, runtime.config.trusted_proxies)
+        self._log_exchanges(runtime)
+
+    # -- reload ------------------------------------------------------------------------------------------------
+
+    async def prepare(self, config: Config) -> None:
+        """Build ``config`` beside what serves. Raises what `start` raises; then nothing has changed."""
+        await self.succession.prepare(config)
+        self._next = config
+
+    def commit(self) -> None:
+        """Serve what was prepared."""
+        if self._next is None:
+            return
+        changed = self._next.access_log != self.config.access_log
+        self.config, self._next = self._next, None
+        if changed:
+            self._open_access_log(self.config)
+        self.succession.commit()
+
+    async def abandon(self) -> None:
+        """Forget what was prepared."""
+        self._next = None
+        await self.succession.abandon()
+
+    # -- logs and counters -------------------------------------------------------------------------------------
+
+    def _open_access_log(self, config: Config) -> None:
+        old, where = self._sink, config.access_log
+        if where.to == "off":
+            self._sink = None
+        elif where.to == "file" and where.file is not None:
+            self._sink = FileSink(where.file)
+        else:
+            self._sink = StreamSink(1 if where.to == "stdout" else 2)
+        if old is not None:
+            old.close()
+
+    def _log_exchanges(self, runtime: Runtime) -> None:
+        processors = [
+            processor
+            for instance in runtime.instances.values()
+            if (processor := instance.plugin.log_processor()) is not None
+        ]
+        self.services.log_exchange = AccessLog(self._sink, processors) if self._sink is not None else None
+
+    def reopen_logs(self) -> None:
+        """Begin new files after the old ones were moved away."""
+        if self._sink is not None:
+            self._sink.reopen()
+
+    def _count(self) -> None:
+        metrics = self.services.metrics
+        metrics.gauge(
+            "connections", "Open client connections.", read=lambda: [((), sum(len(e.connections) for e in self.edges))]
+        )
+        accepted = metrics.gauge("connections_accepted", "Client connections accepted since start.")
+        accepted.read = lambda: [((), sum(edge.accepted for edge in self.edges))]
+        dropped = metrics.gauge("log_lines_dropped", "Access log lines given up because their sink was stuck.")
+        dropped.read = lambda: [((), self._sink.dropped if self._sink is not None else 0)]
+
+    def snapshot(self) -> Snapshot:
+        """Everything counted in this worker."""
+        return self.services.metrics.snapshot()
+
+    # -- what operators see ------------------------------------------------------------------------------------
+
+    async def status(self) -> dict[str, Any]:
+        """Tell the state of this worker, as JSON can hold it."""
+        runtime = self.succession.current
+        assert runtime is not None
+        return {
+            "worker": self.index,
+            "pid": os.getpid(),
+            "uptime_seconds": round(time.time() - self.started_at, 3),
+            "in_flight": runtime.in_flight,
+            "connections": sum(len(edge.connections) for edge in self.edges),
+            "draining": any(edge.draining for edge in self.edges),
+            "listeners": [listener.name for listener in self.listeners],
+            "store": await self._store_state(),
+            "upstreams": upstream_states(runtime),
+            "plugins": plugin_reports(self.services.ports.reports),
+        }
+
+    async def _store_state(self) -> dict[str, Any]:
+        store = self.services.store()
+        state: dict[str, Any] = {"scope": str(store.scope), "state": str(store.state)}
+        try:
+            state["seconds"] = round(await store.ping(), 6)
+        except Exception as error:  # noqa: BLE001 - any failure is the answer
+            state["state"], state["error"] = "degraded", type(error).__name__
+        return state
+
+    async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> Any:  # noqa: A002
+        """What a plugin's admin view answers in this worker. Raises LookupError."""
+        runtime = self.succession.current
+        assert runtime is not None
+        for instance in runtime.instances.values():
+            if (instance.route, instance.id) == (route, id):
+                for view in instance.plugin.admin():
+                    if view.name == name and method in view.methods:
+                        return await view.answer(query)
+        raise LookupError(f"{route}/{id}/{name}")
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    async def drain(self, deadline: float) -> bool:
+        """Accept no more, end what is under way within ``deadline`` seconds. False if something had to be cut."""
+        for listener in self.listeners:
+            listener.stop_accepting()
+        for edge in self.edges:
+            edge.drain()
+        until = time.monotonic() + deadline
+        while any(edge.connections for edge in self.edges) and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        left = [connection for edge in self.edges for connection in edge.connections]
+        for connection in left:
+            connection.abort()
+        return not left
+
+    async def close(self) -> None:
+        """Close everything. Idempotent."""
+        for listener in self.listeners:
+            await listener.close()
+        self.listeners.clear()
+        await self.succession.close()
+        await self.services.close()
+        if self._sink is not None:
+            self._sink.close()
