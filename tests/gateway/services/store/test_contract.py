@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.errors import StoreUnavailable
-from gateway.services.store import Arg, KeyPrefix, Scope, Script, State, Store, Table, channel, open_store
+from gateway.services.store import Arg, KeyPrefix, Scope, Script, State, Store, Table, channel
 
 KEYS = KeyPrefix("test", "contract")
 KEY = KEYS.key("a")
@@ -150,15 +150,3 @@ async def test_a_closed_store_is_away(store: Store):
         await store.get(KEY)
     with pytest.raises(StoreUnavailable):
         await store.ping()
-
-
-@pytest.mark.parametrize(
-    ("kind", "scope"),
-    [pytest.param("memory", Scope.WORKER, id="memory"), pytest.param("redis", Scope.FLEET, id="redis")],
-)
-async def test_state_has_a_scope(kind: str, scope: Scope, request: pytest.FixtureRequest):
-    url = "memory://?keys=7" if kind == "memory" else request.getfixturevalue("redis_server").url
-    store = await open_store(url, timeout=1, workers=2)
-    assert store.scope is scope
-    assert store.approximate is (kind == "memory")
-    await store.close()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 
-from gateway.services.store import KeyPrefix, MemoryStore, Script, open_store
-from gateway.services.store.memory import DEFAULT_KEYS, wall_micros
+from gateway.services.store import KeyPrefix, MemoryStore, Script
+from gateway.services.store.memory import wall_micros
 
 KEYS = KeyPrefix("test", "memory")
 SHOW = Script(
@@ -47,22 +45,3 @@ async def test_it_counts_calls():
     await store.get(KEYS.key("a"))
     assert store.counters.calls == 2
     assert store.counters.round_trips == 0
-
-
-async def test_the_url_says_how_many_keys_and_the_workers_how_much_of_a_limit():
-    store = await open_store("memory://?keys=7", workers=4)
-    assert isinstance(store, MemoryStore)
-    assert (store.table.capacity, store.share) == (7, 0.25)
-    default = await open_store("memory://")
-    assert isinstance(default, MemoryStore)
-    assert (default.table.capacity, default.share) == (DEFAULT_KEYS, 1.0)
-
-
-def test_redis_library_is_not_loaded_for_it():
-    code = (
-        "import asyncio, sys\n"
-        "from gateway.services.store import open_store\n"
-        "asyncio.run(open_store('memory://'))\n"
-        "sys.exit(any(name.partition('.')[0] in ('redis', 'hiredis') for name in sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
