@@ -51,6 +51,7 @@ SCENARIOS = (
             Figure("bare", "no plugin µs", 2),
             Figure("ten", "ten plugins µs", 2),
             Figure("added", "added µs", 2),
+            Figure("added_noting", "added by ten with done()", 2),
         ),
         bars=(Bar("added by ten neutral plugins, µs", "gateway.added", at_most=6),),
         subjects=("gateway",),
