@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gateway.services.store.address import Address, StoreUrlError, parse_store_url
 from gateway.services.store.contract import Counters, Scope, State, Store, Subscription
-from gateway.services.store.degrade import DEFAULT_TIMEOUT, Degrading, OnStoreError, Outcome, StorePolicy
+from gateway.services.store.degrade import DEFAULT_TIMEOUT, Degrading, OnStoreError, Outcome
 from gateway.services.store.key import KeyPrefix, channel
 from gateway.services.store.lock import Lock
 from gateway.services.store.memory import MemoryStore
@@ -34,7 +34,6 @@ __all__ = [
     "Script",
     "State",
     "Store",
-    "StorePolicy",
     "StoreUrlError",
     "Subscription",
     "Table",

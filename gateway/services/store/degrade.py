@@ -5,7 +5,6 @@ plugins.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -31,16 +30,6 @@ class OnStoreError(StrEnum):
     DENY = "deny"
 
 
-@dataclass(frozen=True, slots=True)
-class StorePolicy:
-    """A plugin's choice. ``store_timeout`` (seconds) is the deadline of the store, so it goes to `open_store`:
-    plugins that ask for the same one share a store, with one breaker.
-    """
-
-    on_store_error: OnStoreError = OnStoreError.LOCAL
-    store_timeout: float = DEFAULT_TIMEOUT
-
-
 class Outcome(NamedTuple, Generic[R]):
     """What a run gave, and whether it came from the local copy because the store is away."""
 
@@ -49,7 +38,7 @@ class Outcome(NamedTuple, Generic[R]):
 
 
 class Degrading:
-    """A store with a `StorePolicy` around it.
+    """A store with the operator's choice for its absence around it. The deadline is the store's own (`open_store`).
 
     ``local`` is the state that is used while the store is away: give its ``share`` as 1/(replicas * workers), and
     change it when replicas come and go. What it counted is not carried over on recovery: a request is counted here or
@@ -57,14 +46,16 @@ class Degrading:
     the strict side.
     """
 
-    __slots__ = ("_memory", "_store", "degraded", "local", "policy")
+    __slots__ = ("_memory", "_store", "degraded", "local", "on_store_error")
 
-    def __init__(self, store: Store, policy: StorePolicy = StorePolicy(), *, local: MemoryStore | None = None) -> None:
+    def __init__(
+        self, store: Store, on_store_error: OnStoreError = OnStoreError.LOCAL, *, local: MemoryStore | None = None
+    ) -> None:
         self._store = store
         self._memory = store if isinstance(store, MemoryStore) else None
-        self.policy = policy
+        self.on_store_error = on_store_error
         self.local = local
-        if local is None and policy.on_store_error is OnStoreError.LOCAL:
+        if local is None and on_store_error is OnStoreError.LOCAL:
             self.local = MemoryStore()
         self.degraded = 0
         """Requests that were answered without the store, or refused for want of it."""
@@ -96,6 +87,6 @@ class Degrading:
     def _step_down(self, error: StoreUnavailable) -> MemoryStore | None:
         """Count it; the local store, None to let pass, or raise the error."""
         self.degraded += 1
-        if self.policy.on_store_error is OnStoreError.DENY:
+        if self.on_store_error is OnStoreError.DENY:
             raise error
-        return self.local if self.policy.on_store_error is OnStoreError.LOCAL else None
+        return self.local if self.on_store_error is OnStoreError.LOCAL else None

@@ -161,11 +161,11 @@ class Link:
         except TimeoutError:
             self._counters.timeouts += 1
             problem = f"no answer within {self._timeout * 1000:g} ms"
-        except (RedisError, OSError) as error:
-            problem = f"{type(error).__name__}: {error}"
         except asyncio.CancelledError:
             problem = "the store was closed"
             raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting for an answer
+            problem = f"{type(error).__name__}: {error}"
         finally:
             timer.cancel()
             if problem:

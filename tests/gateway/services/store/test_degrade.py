@@ -17,7 +17,6 @@ from gateway.services.store import (
     OnStoreError,
     Outcome,
     Script,
-    StorePolicy,
     Table,
 )
 
@@ -55,7 +54,7 @@ async def paused(start_redis: Callable[..., Any], open_redis: Any) -> Any:
 
 async def test_while_redis_answers_nothing_is_degraded(redis_store: Any):
     for rung in OnStoreError:
-        degrading = Degrading(redis_store, StorePolicy(rung))
+        degrading = Degrading(redis_store, rung)
         assert await degrading.run(TAKE, (KEY,), (100,)) == Outcome(1, False)
         assert degrading.degraded == 0
         assert degrading.store is redis_store
@@ -63,7 +62,7 @@ async def test_while_redis_answers_nothing_is_degraded(redis_store: Any):
 
 async def test_local_goes_on_with_a_share_of_the_limit(paused: Any, is_up: Any):
     store, server = paused
-    degrading = Degrading(store, StorePolicy(OnStoreError.LOCAL), local=MemoryStore(share=0.25))
+    degrading = Degrading(store, OnStoreError.LOCAL, local=MemoryStore(share=0.25))
     outcomes = [await degrading.run(TAKE, (KEY,), (100,)) for _ in range(60)]
     assert sum(outcome.result for outcome in outcomes if outcome) == 25
     assert all(outcome and outcome.degraded for outcome in outcomes)
@@ -79,7 +78,7 @@ async def test_local_goes_on_with_a_share_of_the_limit(paused: Any, is_up: Any):
 
 async def test_allow_lets_the_request_pass(paused: Any):
     store, _ = paused
-    degrading = Degrading(store, StorePolicy(OnStoreError.ALLOW))
+    degrading = Degrading(store, OnStoreError.ALLOW)
     assert [await degrading.run(TAKE, (KEY,), (1,)) for _ in range(5)] == [None] * 5
     assert degrading.degraded == 5
     assert store.counters.timeouts == 1
@@ -87,7 +86,7 @@ async def test_allow_lets_the_request_pass(paused: Any):
 
 async def test_deny_refuses_it(paused: Any):
     store, _ = paused
-    degrading = Degrading(store, StorePolicy(OnStoreError.DENY))
+    degrading = Degrading(store, OnStoreError.DENY)
     for _ in range(5):
         with pytest.raises(StoreUnavailable) as caught:
             await degrading.run(TAKE, (KEY,), (1,))
@@ -99,16 +98,16 @@ async def test_deny_refuses_it(paused: Any):
 
 async def test_other_calls_take_the_same_ladder(paused: Any):
     store, _ = paused
-    local = Degrading(store, StorePolicy(OnStoreError.LOCAL))
+    local = Degrading(store, OnStoreError.LOCAL)
     assert await local.attempt(lambda store: store.set(KEY, b"x")) == Outcome(True, True)
     assert await local.attempt(lambda store: store.get(KEY)) == Outcome(b"x", True)
-    assert await Degrading(store, StorePolicy(OnStoreError.ALLOW)).attempt(lambda store: store.get(KEY)) is None
+    assert await Degrading(store, OnStoreError.ALLOW).attempt(lambda store: store.get(KEY)) is None
     with pytest.raises(StoreUnavailable):
-        await Degrading(store, StorePolicy(OnStoreError.DENY)).attempt(lambda store: store.get(KEY))
+        await Degrading(store, OnStoreError.DENY).attempt(lambda store: store.get(KEY))
 
 
 async def test_a_memory_store_never_degrades():
-    degrading = Degrading(MemoryStore(share=0.5), StorePolicy(OnStoreError.DENY))
+    degrading = Degrading(MemoryStore(share=0.5), OnStoreError.DENY)
     assert [await degrading.run(TAKE, (KEY,), (4,)) for _ in range(3)] == [(1, False), (1, False), (0, False)]
     assert await degrading.attempt(lambda store: store.get(KEY)) == Outcome(b"2", False)
     assert degrading.degraded == 0
@@ -117,7 +116,7 @@ async def test_a_memory_store_never_degrades():
 async def test_a_scripts_own_fault_is_not_hidden(redis_store: Any):
     broken = Script("broken", lua="return redis.call('NOSUCH')", local=lambda *_: 0)
     with pytest.raises(Exception, match="Internal error"):
-        await Degrading(redis_store, StorePolicy(OnStoreError.LOCAL)).run(broken, (KEY,))
+        await Degrading(redis_store, OnStoreError.LOCAL).run(broken, (KEY,))
 
 
 async def test_many_replicas_never_let_through_more_than_the_limit_while_redis_comes_and_goes(
@@ -125,7 +124,7 @@ async def test_many_replicas_never_let_through_more_than_the_limit_while_redis_c
 ):
     server = start_redis()
     replicas = [await open_redis(server.url, timeout=0.5) for _ in range(4)]
-    ladders = [Degrading(store, StorePolicy(), local=MemoryStore(share=0.25)) for store in replicas]
+    ladders = [Degrading(store, OnStoreError.LOCAL, local=MemoryStore(share=0.25)) for store in replicas]
     passed = {False: 0, True: 0}
 
     async def client(ladder: Degrading, requests: int) -> None:
