@@ -183,7 +183,7 @@ class Assembly:
         by_name = {route.name: route for route in runtime.routes}
         seen: dict[str, str] = {}
         exact = {
-            normalize(path.exact): route.name
+            normalize(path.exact, policy_of(route.match)): route.name
             for route in self._config.routes
             for path in route.match.path
             if path.exact is not None

@@ -6,8 +6,10 @@ import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from gateway.config.routing import PathMatch
 from gateway.errors import InternalError
 from gateway.http import Exchange, Handler, Request, Response, Route
+from gateway.route.pattern import path_test
 from gateway.route.redirect import Locator
 from gateway.route.split import Chooser
 
@@ -100,22 +102,22 @@ def redirecting(locate: Locator, status: int, otherwise: Handler | None) -> Hand
 def condition_of(
     methods: frozenset[str], path: str | None, headers: Mapping[str, str]
 ) -> Callable[[Request], bool] | None:
-    """`when` of a plugin entry, compiled; None if it asks nothing."""
+    """`when` of a plugin entry, compiled; None if it asks nothing.
+
+    Paths are compared as the route table compares them, so that no other spelling walks around a plugin.
+    """
     if not methods and path is None and not headers:
         return None
-    prefix = path if path is not None and path.endswith("/") else None
+    on_path = path_test(PathMatch.model_validate(path)) if path is not None else None
 
     def holds(request: Request) -> bool:
         if methods and request.method not in methods:
             return False
-        if prefix is not None:
-            if not (request.path.startswith(prefix) or request.path == prefix[:-1]):
-                return False
-        elif path is not None and request.path != path:
+        if on_path is not None and not on_path(request.path):
             return False
         for name, wanted in headers.items():
-            value = request.headers.get(name)
-            if value is None or (wanted not in ("*", value)):
+            values = request.headers.getall(name, ())
+            if not values or (wanted != "*" and wanted not in values):
                 return False
         return True
 

@@ -16,7 +16,7 @@ from gateway.reload import Succession
 from gateway.runtime import Runtime, Services
 from gateway.server.edge import Edge, EdgeLimits
 from gateway.server.listener import OpenListener, open_listener
-from gateway.services.log import AccessLog, FileSink, Sink, StreamSink
+from gateway.services.log import AccessLog, FileSink, Sink, StreamSink, more_verbose, quieter
 from gateway.services.metrics import Snapshot
 from gateway.supervisor.status import plugin_reports, upstream_states
 
@@ -114,6 +114,10 @@ class Worker:
         """Begin new files after the old ones were moved away."""
         if self._sink is not None:
             self._sink.reopen()
+
+    def change_level(self, *, more: bool) -> None:
+        """Turn the gateway's own log up or down."""
+        log.warning("log level is now %s", more_verbose() if more else quieter())
 
     def _count(self) -> None:
         metrics = self.services.metrics

@@ -1,0 +1,67 @@
+"""Whether the gateway can do its work: what ``/readyz`` says, and when it says 503.
+
+503 is for what makes every request fail or work be lost: shutting down, no worker that answers, and what the operator
+marked ``critical``. A target that is down is no reason: other routes still serve, and taking the gateway out of
+rotation would take them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.config.model import Config
+
+
+def readiness(
+    config: Config,
+    statuses: Sequence[Mapping[str, Any]],
+    checks: Mapping[str, Mapping[str, Any]],
+    reload: Mapping[str, Any],
+    stopping: bool,
+) -> dict[str, Any]:
+    """The report: ``ready``, ``reasons`` why not, and the state of each part with its response time in seconds."""
+    reasons = []
+    if stopping:
+        reasons.append("shutting down")
+    if not statuses:
+        reasons.append("no worker answers")
+    upstreams = _upstreams(config, statuses)
+    reasons += [
+        f"upstream {name} has no usable target"
+        for name, state in upstreams.items()
+        if state["critical"] and not state["usable"]
+    ]
+    reasons += [
+        f"check {name} fails" for name, result in checks.items() if result["critical"] and result["ok"] is False
+    ]
+    return {
+        "ready": not reasons,
+        "reasons": reasons,
+        "upstreams": upstreams,
+        "store": _worst_store(statuses),
+        "checks": checks,
+        "plugins": [report for status in statuses[:1] for report in status["plugins"]],
+        "reload": reload,
+    }
+
+
+def _upstreams(config: Config, statuses: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """An upstream is usable if some worker has a usable target for it."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, settings in config.upstreams.items():
+        states = [status["upstreams"][name] for status in statuses if name in status["upstreams"]]
+        targets = [target for state in states for target in state["targets"]]
+        usable = any(target["usable"] for target in targets)
+        found[name] = {
+            "critical": settings.critical,
+            "usable": usable,
+            "targets": states[0]["targets"] if states else [],
+        }
+    return found
+
+
+def _worst_store(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    stores: list[Mapping[str, Any]] = [status["store"] for status in statuses]
+    degraded = [store for store in stores if store["state"] != "up"]
+    return (degraded or stores or [{"state": "unknown"}])[0]

@@ -1,0 +1,230 @@
+"""A gateway from start to end: its workers, the admin listener, checks, signals, reloads, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.admin import AdminServer, Checks
+from gateway.config.load import Loaded
+from gateway.reload import Refused, Reloader
+from gateway.services.log import configure
+from gateway.services.metrics import Metrics, Snapshot
+from gateway.supervisor.effective import effective_routes
+from gateway.supervisor.processes import Processes
+from gateway.supervisor.workforce import InProcess, Workforce
+
+log = logging.getLogger("gateway")
+
+
+class RunningGateway:
+    """`gateway.admin.Gateway` over a `Workforce`."""
+
+    def __init__(self, paths: Sequence[Path], loaded: Loaded) -> None:
+        several = loaded.config.worker_count > 1
+        self.workforce: Workforce = Processes(paths, loaded) if several else InProcess(loaded)
+        self.stopping = False
+        self._own_metrics = several
+        self._checks = Checks()
+        self._metrics = Metrics()
+        self._reloader = Reloader(paths, loaded, self._apply)
+        self._admin: AdminServer | None = None
+        self._stop = asyncio.Event()
+
+    # -- what the admin API asks -------------------------------------------------------------------------------
+
+    @property
+    def loaded(self) -> Loaded:
+        """The configuration in force."""
+        return self._reloader.loaded
+
+    @property
+    def checks(self) -> dict[str, dict[str, Any]]:
+        """Results of ``health.checks``."""
+        return self._checks.results
+
+    async def snapshots(self) -> list[Snapshot]:
+        """Every worker's counters, and this process's own."""
+        return [*await self.workforce.snapshots(), self._own_snapshot()]
+
+    def _own_snapshot(self) -> Snapshot:
+        outcome = self._reloader.outcome
+        rows = [
+            ("config_last_reload_successful", "gauge", "Whether the last reload was taken up.", int(outcome.last_ok)),
+            ("config_last_reload_timestamp_seconds", "gauge", "When it was, since 1970.", outcome.last_at),
+            ("config_last_reload_seconds", "gauge", "How long it took.", outcome.last_seconds),
+            ("config_reloads_total", "counter", "Reloads that were taken up.", outcome.successes),
+            ("config_reloads_refused_total", "counter", "Reloads that were refused.", outcome.failures),
+        ]
+        own: Snapshot = self._metrics.snapshot() if self._own_metrics else []
+        own += [
+            {"name": n, "kind": k, "help": h, "labels": [], "rule": "max", "bounds": [], "samples": [[[], v]]}
+            for n, k, h, v in rows
+        ]
+        own.append(
+            {
+                "name": "check_up",
+                "kind": "gauge",
+                "help": "Whether a named check succeeds.",
+                "labels": ["check"],
+                "rule": "max",
+                "bounds": [],
+                "samples": [[[name], int(result["ok"] is True)] for name, result in self.checks.items()],
+            }
+        )
+        return own
+
+    async def statuses(self) -> list[dict[str, Any]]:
+        """Every worker's state."""
+        return await self.workforce.statuses()
+
+    def chains(self) -> list[dict[str, Any]]:
+        """Routes with their effective chains."""
+        return effective_routes(self.loaded.config)
+
+    def reload_outcome(self) -> dict[str, Any]:
+        """How reloads went."""
+        outcome = self._reloader.outcome
+        return {
+            "ok": outcome.last_ok,
+            "at": round(outcome.last_at, 3),
+            "seconds": round(outcome.last_seconds, 3),
+            "digest": self.loaded.digest,
+            "problems": list(outcome.problems),
+        }
+
+    async def reload(self) -> bool:
+        """Read the configuration again."""
+        return await self._reloader.reload()
+
+    async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
+        """What every worker's instance of a plugin answers."""
+        return await self.workforce.plugin_view(route, id, name, method, query)
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    async def _apply(self, loaded: Loaded) -> None:
+        """All workers or none: build in all, then commit in all."""
+        try:
+            await self.workforce.prepare(loaded)
+        except Exception as error:
+            await self.workforce.abandon()
+            if isinstance(error, Refused):
+                raise
+            raise Refused([str(error) or type(error).__name__]) from error
+        await self.workforce.commit()
+        self._checks.start(loaded.config.health.checks)
+
+    async def start(self) -> None:
+        """Start everything. Raises what keeps it from serving; then nothing is left open."""
+        config = self.loaded.config
+        try:
+            await self.workforce.start()
+            self._checks.start(config.health.checks)
+            if config.admin is not None:
+                self._admin = AdminServer(self)
+                await self._admin.start(config.admin)
+        except BaseException:
+            await self.close()
+            raise
+        if config.reload.watch:
+            self._reloader.watch()
+        for address in self.workforce.addresses:
+            log.info("listening on %s", address)
+        if self._admin is not None:
+            log.info("admin on %s", self._admin.name)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the listeners really are."""
+        return self.workforce.addresses
+
+    @property
+    def admin_address(self) -> str:
+        """Where the admin listener really is, or nothing."""
+        return self._admin.name if self._admin is not None else ""
+
+    async def run(self) -> bool:
+        """Serve until told to stop by a signal or `stop`, then shut down. False if exchanges had to be cut."""
+        loop = asyncio.get_running_loop()
+        handlers: dict[signal.Signals, Callable[[], Any]] = {
+            signal.SIGTERM: self.stop,
+            signal.SIGINT: self.stop,
+            signal.SIGHUP: lambda: self._later(self._hangup()),
+            signal.SIGUSR1: lambda: self._later(self.workforce.change_level(more=True)),
+            signal.SIGUSR2: lambda: self._later(self.workforce.change_level(more=False)),
+        }
+        self._background: set[asyncio.Task[Any]] = set()
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        await self._stop.wait()
+        return await self.shut_down()
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _hangup(self) -> None:
+        await self.workforce.reopen_logs()
+        await self._reloader.reload(even_if_unchanged=True)
+
+    def stop(self) -> None:
+        """Begin to shut down."""
+        self._stop.set()
+
+    async def shut_down(self) -> bool:
+        """Drain, then close everything. False if exchanges had to be cut."""
+        settings = self.loaded.config.shutdown
+        self.stopping = True
+        log.info("shutting down")
+        await self._reloader.close()
+        if settings.delay:
+            await asyncio.sleep(settings.delay)
+        clean = await self.workforce.drain(settings.drain)
+        if not clean:
+            log.warning("exchanges were cut after %gs", settings.drain)
+        await self.close()
+        return clean
+
+    async def close(self) -> None:
+        """Close everything at once. Idempotent."""
+        await self._reloader.close()
+        await self._checks.close()
+        if self._admin is not None:
+            await self._admin.close()
+        await self.workforce.close()
+
+
+def run(paths: Sequence[Path], loaded: Loaded) -> int:
+    """Run a gateway in this process until a signal ends it. The exit code: 1 if it cannot start."""
+    handler = configure(loaded.config.log.level, loaded.config.log.format)
+    try:
+        return _loop_runner()(_serve(paths, loaded))
+    finally:
+        handler.flush()
+
+
+def _loop_runner() -> Callable[[Any], int]:
+    if sys.platform != "win32":
+        import uvloop  # noqa: PLC0415 - where there is one
+
+        return uvloop.run
+    return asyncio.run
+
+
+async def _serve(paths: Sequence[Path], loaded: Loaded) -> int:
+    gateway = RunningGateway(paths, loaded)
+    try:
+        await gateway.start()
+    except Exception as error:
+        log.error("cannot start: %s", error)
+        log.debug("cannot start", exc_info=error)
+        return 1
+    await gateway.run()
+    return 0

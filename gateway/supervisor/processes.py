@@ -1,0 +1,298 @@
+"""Several workers, each a process of its own, on the same ports.
+
+The supervisor binds one SO_REUSEPORT socket for each worker and listener and keeps them open: were a worker's socket
+closed, connections that wait in its queue would be reset. A worker that dies is started again on its old sockets, with
+a growing pause. Reloads are built in all workers before they are put in force in any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.config.load import Loaded
+from gateway.reload import Refused
+from gateway.services.metrics import Snapshot, merge
+from gateway.supervisor.control import Line, Refusal
+
+log = logging.getLogger("gateway.supervisor")
+
+START_TIME: Final = 60.0
+ASK_TIME: Final = 5.0
+BUILD_TIME: Final = 60.0
+SHORTEST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 30.0
+"""Seconds."""
+
+
+class _Child:
+    """One worker's process, its end of the line, and how it has fared."""
+
+    def __init__(self, index: int, sockets: list[socket.socket]) -> None:
+        self.index = index
+        self.sockets = sockets
+        self.process: asyncio.subprocess.Process | None = None
+        self.line: Line | None = None
+        self.ready = False
+        self.deaths = 0
+        self.last: Snapshot | None = None
+        """The counters at the last look: what a dead worker leaves behind."""
+
+
+class Processes:
+    """`gateway.supervisor.workforce.Workforce` over child processes."""
+
+    def __init__(self, paths: Sequence[Path], loaded: Loaded) -> None:
+        self._paths = tuple(paths)
+        self._loaded = loaded
+        self._children: list[_Child] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._departed: Snapshot = []
+        self._restarts = 0
+        self._closing = False
+        self.addresses: list[str] = []
+
+    # -- starting ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind, start every worker and wait until all serve. Raises OSError or Refused."""
+        config = self._loaded.config
+        count = config.worker_count
+        bound = [_bind(listener, count) for listener in config.listeners]
+        self.addresses = [_name(sockets[0]) for sockets in bound]
+        self._children = [_Child(index, [sockets[index] for sockets in bound]) for index in range(count)]
+        try:
+            await asyncio.gather(*(self._launch(child) for child in self._children))
+        except (Refusal, ConnectionError, TimeoutError) as error:
+            raise Refused([f"a worker did not start: {error}"]) from error
+        for child in self._children:
+            self._spawn(self._keep(child))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _launch(self, child: _Child) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        descriptors = [theirs.fileno(), *(sock.fileno() for sock in child.sockets)]
+        command = [sys.executable, "-m", "gateway", "worker", "--control", str(theirs.fileno())]
+        command += ["--index", str(child.index), "--workers", str(len(self._children))]
+        for sock in child.sockets:
+            command += ["--listener", str(sock.fileno())]
+        for path in self._paths:
+            command += ["-c", str(path)]
+        child.process = await asyncio.create_subprocess_exec(
+            *command, pass_fds=descriptors, stdin=asyncio.subprocess.DEVNULL
+        )
+        theirs.close()
+        child.line = await Line.over(ours)
+        self._spawn(child.line.serve(_asks_nothing))
+        await child.line.ask("start", START_TIME, identity=self._loaded.identity)
+        child.ready = True
+
+    async def _keep(self, child: _Child) -> None:
+        """Start a worker again whenever it dies."""
+        while not self._closing:
+            process = child.process
+            assert process is not None
+            began = time.monotonic()
+            code = await process.wait()
+            child.ready = False
+            if self._closing:
+                return
+            self._bury(child)
+            lived = time.monotonic() - began
+            child.deaths = 0 if lived > LONGEST_PAUSE else child.deaths + 1
+            pause = min(SHORTEST_PAUSE * 2 ** max(child.deaths - 1, 0), LONGEST_PAUSE)
+            log.error("worker %d died (%s); starting it again in %gs", child.index, _cause(code), pause)
+            self._restarts += 1
+            await asyncio.sleep(pause)
+            try:
+                await self._launch(child)
+            except (Refusal, ConnectionError, TimeoutError, OSError) as error:
+                log.error("worker %d did not start again: %s", child.index, error)
+                if child.process is not None and child.process.returncode is None:
+                    child.process.kill()
+
+    def _bury(self, child: _Child) -> None:
+        if child.line is not None:
+            child.line.close()
+        counted = [family for family in child.last or [] if family["kind"] != "gauge"]
+        child.last = None
+        if counted:
+            self._departed = merge([self._departed, counted]) if self._departed else counted
+
+    # -- asking all --------------------------------------------------------------------------------------------
+
+    async def _ask_all(self, what: str, seconds: float, **arguments: Any) -> list[Any]:
+        """Every ready worker's answer, or the exception in its place, in their order."""
+        lines = [child.line for child in self._children if child.ready and child.line is not None]
+        asked = (line.ask(what, seconds, **arguments) for line in lines)
+        return list(await asyncio.gather(*asked, return_exceptions=True))
+
+    async def prepare(self, loaded: Loaded) -> None:
+        """Build in all workers. Raises Refused with the words of the first that could not."""
+        answers = await self._ask_all("prepare", BUILD_TIME, identity=loaded.identity)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise Refused([str(answer) or type(answer).__name__])
+        self._loaded = loaded
+
+    async def commit(self) -> None:
+        """Put it in force in all workers; one that cannot answer any more is killed and starts with the new one."""
+        for child in self._children:
+            if child.ready and child.line is not None:
+                try:
+                    await child.line.ask("commit", ASK_TIME)
+                except (Refusal, ConnectionError, TimeoutError):
+                    if child.process is not None and child.process.returncode is None:
+                        child.process.kill()
+
+    async def abandon(self) -> None:
+        """Forget it in all workers."""
+        await self._ask_all("abandon", ASK_TIME)
+
+    async def snapshots(self) -> list[Snapshot]:
+        """Counters of all workers, the dead ones' last known included, and the supervisor's own."""
+        ready = [child for child in self._children if child.ready and child.line is not None]
+        answers = await asyncio.gather(
+            *(child.line.ask("snapshot", ASK_TIME) for child in ready if child.line is not None), return_exceptions=True
+        )
+        for child, answer in zip(ready, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                child.last = answer
+        own: Snapshot = [
+            _own("workers", "gauge", "Workers that are wanted.", len(self._children)),
+            _own("workers_ready", "gauge", "Workers that serve.", sum(child.ready for child in self._children)),
+            _own("worker_restarts_total", "counter", "Workers started again after they died.", self._restarts),
+        ]
+        return [
+            *(child.last for child in self._children if child.last),
+            *([self._departed] if self._departed else []),
+            own,
+        ]
+
+    async def statuses(self) -> list[dict[str, Any]]:
+        """States of the workers that answer."""
+        return [each for each in await self._ask_all("status", ASK_TIME) if not isinstance(each, BaseException)]
+
+    async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
+        """What every worker's instance of a plugin answers. Raises LookupError."""
+        answers = await self._ask_all("view", BUILD_TIME, route=route, id=id, name=name, method=method, query=query)
+        for answer in answers:
+            if isinstance(answer, Refusal) and str(answer).startswith("lookup:"):
+                raise LookupError(f"{route}/{id}/{name}")
+            if isinstance(answer, Refusal):
+                raise ValueError(str(answer))  # noqa: TRY004 - the words of a refusal, not a type
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+    async def reopen_logs(self) -> None:
+        """Begin new log files in all workers."""
+        await self._ask_all("reopen", ASK_TIME)
+
+    async def change_level(self, *, more: bool) -> None:
+        """Turn the log up or down in all workers."""
+        await self._ask_all("level", ASK_TIME, more=more)
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    async def drain(self, deadline: float) -> bool:
+        """Drain all workers. Their sockets are closed here too, so that nobody is accepted who would not be served."""
+        self._closing = True
+        drained = asyncio.ensure_future(self._ask_all("drain", deadline + ASK_TIME, deadline=deadline))
+        await asyncio.sleep(0)
+        self._close_sockets()
+        return all(answer is True for answer in await drained)
+
+    def _close_sockets(self) -> None:
+        for child in self._children:
+            for sock in child.sockets:
+                sock.close()
+
+    async def close(self) -> None:
+        """End every worker: asked first, then killed. Idempotent."""
+        self._closing = True
+        self._close_sockets()
+        for child in self._children:
+            process = child.process
+            if child.line is not None:
+                child.line.close()  # a worker whose line ends, ends
+            if process is not None and process.returncode is None:
+                try:
+                    async with asyncio.timeout(ASK_TIME):
+                        await process.wait()
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _asks_nothing(what: str, _arguments: dict[str, Any]) -> None:
+    raise LookupError(what)
+
+
+def _own(name: str, kind: str, text: str, value: float) -> dict[str, Any]:
+    made = {"name": name, "kind": kind, "help": text, "labels": [], "rule": "sum", "bounds": []}
+    return {**made, "samples": [[[], value]]}
+
+
+def _bind(listener: Any, count: int) -> list[socket.socket]:
+    """A socket for each worker. A unix socket cannot be bound several times: its workers share one queue."""
+    address = listener.address
+    if address.path:
+        first = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        _replace_stale(address.path)
+        first.bind(address.path)
+        Path(address.path).chmod(listener.unix_mode)
+        first.listen(4096)
+        return [first, *(first.dup() for _ in range(count - 1))]
+    family = socket.AF_INET6 if ":" in address.host or not address.host else socket.AF_INET
+    sockets: list[socket.socket] = []
+    port = address.port
+    try:
+        for _ in range(count):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if not address.host else 1)
+            sock.bind((address.host or "::", port))
+            port = sock.getsockname()[1]
+            sock.set_inheritable(True)
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
+    return sockets
+
+
+def _replace_stale(path: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            Path(path).unlink(missing_ok=True)
+        else:
+            raise OSError(f"cannot listen on unix:{path}: somebody else does")
+
+
+def _name(sock: socket.socket) -> str:
+    bound = sock.getsockname()
+    return f"{bound[0]}:{bound[1]}" if isinstance(bound, tuple) else f"unix:{bound}"
+
+
+def _cause(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
