@@ -63,7 +63,8 @@ class Checks:
         elif check.redis is not None:
             import redis.asyncio as redis  # noqa: PLC0415 - only who checks a Redis pays for its library
 
-            connection: Any = redis.Redis.from_url(check.redis.get_secret_value().decode(), socket_timeout=check.timeout)
+            url = check.redis.get_secret_value().decode()
+            connection: Any = redis.Redis.from_url(url, socket_timeout=check.timeout)
             try:
                 await connection.ping()
             finally:
