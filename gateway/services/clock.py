@@ -87,16 +87,18 @@ class Deadlines:
         self._timer = None
         now = self._time()
         waiting = self._waiting
-        late = []
-        for waiter, due in waiting.items():
-            if due > now:
-                break
-            late.append(waiter)
-        for waiter in late:
-            if waiting.pop(waiter, None) is not None:  # an earlier one's callback may have discarded it
+        try:
+            # The head is looked up anew each time: a callback may discard, add or renew any other waiter. What is added
+            # meanwhile falls due after `now` (or, with no seconds at all, waits for the next turn of the loop).
+            for _ in range(len(waiting)):
+                waiter, due = next(iter(waiting.items()), (None, now))
+                if waiter is None or due > now:
+                    break
+                del waiting[waiter]
                 waiter.on_deadline()
-        if waiting and self._timer is None:
-            self._timer = self._loop.call_at(next(iter(waiting.values())), self._fire)
+        finally:  # one that raises, against its contract, must not leave the others without a timer
+            if waiting and self._timer is None:
+                self._timer = self._loop.call_at(next(iter(waiting.values())), self._fire)
 
     def close(self) -> None:
         """Forget everything."""

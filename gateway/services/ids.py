@@ -17,11 +17,20 @@ _NO_TRACE: Final = "0" * 32
 _NO_PARENT: Final = "0" * 16
 
 
+_last = 0
+
+
 def request_id() -> str:
-    """A UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, 74 of chance."""
-    milliseconds = _nanoseconds() // 1_000_000
-    chance = _bits(74)
-    text = f"{milliseconds:012x}7{chance >> 62:03x}{0x8000000000000000 | (chance & 0x3FFFFFFFFFFFFFFF):016x}"
+    """A UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, 74 of chance; each greater than the last (§6.2, method 2).
+
+    When the clock stands still or goes back the last one is increased by chance, so that the order holds.
+    """
+    global _last  # noqa: PLW0603 - one order for the whole process
+    value = (_nanoseconds() // 1_000_000) << 74 | _bits(74)
+    if value <= _last:
+        value = _last + 1 + _bits(32)
+    _last = value
+    text = f"{value >> 74:012x}7{value >> 62 & 0xFFF:03x}{0x8000000000000000 | (value & 0x3FFFFFFFFFFFFFFF):016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
