@@ -22,8 +22,8 @@ DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 """Bucket bounds in seconds: from what a hit in memory takes to the longest usual deadline."""
 
 Snapshot = list[dict[str, Any]]
-"""Families: ``{name, kind, help, labels, rule, bounds, samples}``; a sample is ``[[label values], value]``, of a histogram
-``[[label values], [count, sum, buckets]]``."""
+"""Families: ``{name, kind, help, labels, rule, bounds, samples}``; a sample is ``[[label values], value]``,
+of a histogram ``[[label values], [count, sum, buckets]]``."""
 
 
 class Counter:

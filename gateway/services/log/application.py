@@ -29,7 +29,12 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return _encode(line).decode("utf-8", "replace")
+        try:
+            return _encode(line).decode()
+        except UnicodeEncodeError:  # bytes that were no UTF-8 (surrogates): the line matters more than they do
+            return _encode(
+                {key: str(value).encode("utf-8", "replace").decode() for key, value in line.items()}
+            ).decode()
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -56,6 +61,8 @@ class SinkHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self.sink.write((self.format(record) + "\n").encode("utf-8", "replace"))
+            if record.levelno >= logging.WARNING:
+                self.sink.hurry()
         except Exception:  # noqa: BLE001 - logging's own rule: a line that fails must not raise where it was written
             self.handleError(record)
 

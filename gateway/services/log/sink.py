@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import select
 import threading
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,8 @@ INTERVAL: Final = 0.1
 """Seconds between writes."""
 EAGER: Final = 64 * 1024
 """Bytes that are written without waiting for the interval."""
+PATIENCE: Final = 5.0
+"""Seconds that `Sink.close` waits for a stuck sink."""
 MOST: Final = 16 * 1024 * 1024
 """Bytes that may wait for a stuck sink."""
 
@@ -41,14 +44,14 @@ class Sink:
     def write(self, line: bytes) -> None:
         """Add a line, its line break included. Never blocks; cheap."""
         size = self._size + len(line)
-        if size + self._writing > MOST:
+        if size + self._writing > MOST or self._closed:
             self.dropped += 1
             return
         self._lines.append(line)
         self._size = size
         if size >= EAGER:
             self._wake.set()
-        if self._thread is None and not self._closed:
+        if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="log", daemon=True)
             self._thread.start()
 
@@ -61,7 +64,10 @@ class Sink:
     def flush(self) -> None:
         """Write what has gathered; blocks."""
         with self._lock:
-            lines, self._lines = self._lines, []
+            # Taken from the front of the same list: a line that the loop appends at this moment is in it or stays for
+            # the next turn; with an exchange of lists it could land in the one already written.
+            lines = self._lines[:]
+            del self._lines[: len(lines)]
             self._size = 0
             if not lines:
                 return
@@ -78,6 +84,10 @@ class Sink:
     def _put(self, data: bytes) -> None:
         raise NotImplementedError
 
+    def hurry(self) -> None:
+        """Write what has gathered now and not after the interval; does not block."""
+        self._wake.set()
+
     def reopen(self) -> None:
         """Begin a new file of the same name, after the old one was moved away."""
 
@@ -90,7 +100,10 @@ class Sink:
         self._wake.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout=5)
+            thread.join(timeout=PATIENCE)
+            if thread.is_alive():  # the sink is stuck; waiting for its lock would hold up the end of the process
+                self.dropped += len(self._lines)
+                return
         self.flush()
 
 
@@ -131,10 +144,16 @@ class FileSink(Sink):
         """Write what is left and close the file. Idempotent."""
         if not self._closed:
             super().close()
-            os.close(self._descriptor)
+            if self._thread is None or not self._thread.is_alive():  # else it still writes to this number
+                os.close(self._descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:  # whoever shares standard output may have made it non-blocking
+            poll = select.poll()
+            poll.register(descriptor, select.POLLOUT)
+            poll.poll(1000)

@@ -1,0 +1,105 @@
+import json
+from typing import Any
+
+import pytest
+
+from gateway.errors import GatewayError
+from gateway.http import Exchange, Principal, Request
+from gateway.services.log import AccessLog, Sink
+
+
+class Kept(Sink):
+    """Holds what a thread would write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = b""
+
+    def _put(self, data: bytes) -> None:
+        self.data += data
+
+    def lines(self) -> list[dict[str, Any]]:
+        self.close()
+        return [json.loads(line) for line in self.data.splitlines()]
+
+
+SECRETS = ((b"Authorization", b"Bearer s3cret"), (b"Cookie", b"sid=s3cret"))
+
+
+def exchange(path: str = "/a", agent: str = "curl/8", *, principal: str = "", error: bool = False) -> Exchange:
+    fields = (*SECRETS, (b"User-Agent", agent.encode("utf-8", "surrogateescape")))
+    request = Request(
+        "GET", path, query="token=s3cret", view=view(fields), host="shop.example", client_ip="::1", id="r1"
+    )
+    request.trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    request.target, request.attempts = "http://127.0.0.1:9000", 2
+    if principal:
+        request.principal = Principal(principal)
+    failure = GatewayError('no "room"') if error else None
+    return Exchange(request, None, status=200, duration=0.0125, sent_bytes=7, received_bytes=3, error=failure)
+
+
+def view(fields: Any) -> Any:
+    from multidict import CIMultiDict
+
+    return CIMultiDict((k.decode(), v.decode("utf-8", "surrogateescape")) for k, v in fields)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(exchange(), id="plain"),
+        pytest.param(exchange('/"\\\x00\x7f', 'a"b\n'), id="characters that need escaping"),
+        pytest.param(exchange("/caf\u00e9/\U0001f600", "\udcff"), id="beyond ASCII and not UTF-8"),
+        pytest.param(exchange("/" + "x" * 5000, "y" * 5000), id="too long"),
+        pytest.param(exchange(principal='a"b'), id="a principal"),
+        pytest.param(exchange(error=True), id="an error"),
+    ],
+)
+def test_the_quick_way_writes_what_the_dictionary_does(made: Exchange) -> None:
+    quick, slow = Kept(), Kept()
+    AccessLog(quick)(made)
+    AccessLog(slow, [lambda line: line])(made)
+    (one,), (other,) = quick.lines(), slow.lines()
+    one.pop("ts"), other.pop("ts")
+    assert one == other
+    assert list(one) == list(other)
+    assert len(one["agent"]) <= 256
+    assert b"s3cret" not in quick.data + slow.data
+
+
+def test_the_fields() -> None:
+    sink = Kept()
+    AccessLog(sink)(exchange())
+    (line,) = sink.lines()
+    assert line.pop("ts").endswith("Z")
+    assert line == {
+        "request_id": "r1",
+        "client": "::1",
+        "method": "GET",
+        "host": "shop.example",
+        "path": "/a",
+        "status": 200,
+        "duration_ms": 12.5,
+        "bytes_in": 3,
+        "bytes_out": 7,
+        "route": "-",
+        "target": "http://127.0.0.1:9000",
+        "attempts": 2,
+        "agent": "curl/8",
+        "trace": "0af7651916cd43dd8448eb211c80319c",
+    }
+
+
+def test_processors_run_in_order_and_may_drop() -> None:
+    sink = Kept()
+    log = AccessLog(sink, [lambda line: {**line, "path": "*"}, lambda line: None if line["status"] == 200 else line])
+    log(exchange())
+    assert sink.lines() == []
+
+
+def test_a_processor_that_fails_loses_the_line_and_is_counted() -> None:
+    sink = Kept()
+    log = AccessLog(sink, [lambda line: line["absent"]])
+    log(exchange())
+    assert (sink.lines(), log.failures) == ([], 1)

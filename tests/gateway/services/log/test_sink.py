@@ -1,0 +1,107 @@
+import json
+import logging
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.services.log import FileSink, StreamSink, configure, more_verbose, quieter
+from gateway.services.log import sink as module
+
+
+def test_nothing_is_lost_between_threads(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "log")
+
+    def write(name: int) -> None:
+        for number in range(3000):
+            sink.write(b"%d-%d\n" % (name, number))
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        sink.flush()
+    sink.close()
+    lines = (tmp_path / "log").read_text().split()
+    assert len(lines) == len(set(lines)) == 12000
+    for name in range(4):
+        own = [line for line in lines if line.startswith(f"{name}-")]
+        assert own == [f"{name}-{number}" for number in range(3000)]
+
+
+def test_reopen_begins_a_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    sink = FileSink(path)
+    assert stat.S_IMODE(path.stat().st_mode) & ~0o640 == 0
+    sink.write(b"one\n")
+    path.rename(tmp_path / "log.1")
+    sink.reopen()
+    sink.write(b"two\n")
+    sink.close()
+    sink.close()
+    assert (tmp_path / "log.1").read_bytes() == b"one\n"
+    assert path.read_bytes() == b"two\n"
+
+
+def test_a_stuck_sink_drops_and_counts_and_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 300_000)
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    reader, writer = os.pipe()
+    sink = StreamSink(writer)
+    for _ in range(400):
+        sink.write(b"x" * 999 + b"\n")
+    assert sink.dropped > 0
+    dropped = sink.dropped
+    sink.close()
+    sink.write(b"late\n")
+    assert sink.dropped > dropped
+    thread = sink._thread
+    assert thread is not None
+    os.set_blocking(reader, False)
+    while thread.is_alive():
+        try:
+            os.read(reader, 1 << 20)
+        except BlockingIOError:
+            thread.join(0.01)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_descriptor_that_does_not_block_is_waited_for() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    sink = StreamSink(writer)
+    sink.write(b"x" * 300_000)
+    got = 0
+    while got < 300_000:
+        got += len(os.read(reader, 1 << 16))
+    sink.close()
+    assert (got, sink.dropped) == (300_000, 0)
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.fixture
+def root() -> Iterator[None]:
+    logger, own = logging.getLogger(), logging.getLogger("gateway")
+    kept, level, own_level = list(logger.handlers), logger.level, own.level
+    yield
+    logger.handlers[:] = kept
+    logger.setLevel(level)
+    own.setLevel(own_level)
+
+
+@pytest.mark.usefixtures("root")
+def test_the_application_log_is_json_with_what_extra_gave(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "log")
+    configure("info", "json", sink)
+    logging.getLogger("gateway.x").warning("odd %s", "\udcff", extra={"request_id": "r1"})
+    logging.getLogger("library").info("not at this level")
+    logging.getLogger("gateway.x").debug("nor this")
+    assert (more_verbose(), quieter(), quieter()) == ("debug", "info", "warning")
+    sink.close()
+    (line,) = map(json.loads, (tmp_path / "log").read_text().splitlines())
+    assert (line["level"], line["logger"], line["msg"], line["request_id"]) == ("warning", "gateway.x", "odd ?", "r1")
