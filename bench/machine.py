@@ -39,6 +39,23 @@ def raise_open_files() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+def parse_core(stat: str, core: int) -> float:
+    """Seconds a core has worked, from /proc/stat, proc_stat(5).
+
+    Soft interrupts belong to it: on loopback they run within the sender's system call and are in its time as well.
+    """
+    for line in stat.splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _waiting, irq, softirq = (int(spent) for spent in ticks[:7])
+            return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    raise ValueError(f"/proc/stat has no cpu{core}")
+
+
+def core_seconds(core: int) -> float:
+    return parse_core(Path("/proc/stat").read_text(), core)
+
+
 def describe() -> dict[str, str]:
     model = "unknown"
     for line in Path("/proc/cpuinfo").read_text().splitlines():

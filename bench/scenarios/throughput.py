@@ -3,6 +3,7 @@
 from functools import partial
 
 from bench.load import Load, LoadFailed, wrk
+from bench.machine import core_seconds
 from bench.scenario import Bar, Figure, Figures, Scenario, Stage
 from bench.subject import Subject, serving
 
@@ -21,9 +22,10 @@ def saturate(
             return wrk(proxy.port, path, connections=connections, seconds=seconds, core=stage.cores.load, body=body)
 
         load(stage.seconds(2, 1))
-        before = proxy.process.cpu()
+        core, before = core_seconds(stage.cores.proxy), proxy.process.cpu()
         seen = load(stage.seconds(6, 3))
         cpu = proxy.process.cpu() - before
+        core = core_seconds(stage.cores.proxy) - core
         if seen.requests == 0:
             raise LoadFailed(f"{subject.name} answered nothing")
         return {
@@ -33,6 +35,7 @@ def saturate(
             "p99": seen.p99,
             "pss": proxy.process.pss(),
             "busy": cpu / seen.seconds * 100,
+            "others": max(0.0, core - cpu) / seen.seconds * 100,
             "errors": seen.errors,
         }
 
@@ -44,6 +47,7 @@ FIGURES = (
     Figure("p99", "p99 ms", 2, ratio=True),
     Figure("pss", "PSS MiB", 1),
     Figure("busy", "proxy's core %", 0),
+    Figure("others", "others on it %", 0),
     Figure("errors", "errors", 0),
 )
 
