@@ -43,11 +43,13 @@ def guard(last: Handler, render: Render) -> Handler:
 
     async def guarded(request: Request) -> Response:
         try:
-            return await last(request)
+            response = request.answer = await last(request)
         except GatewayError as error:
             return render(error, request)
         except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
             return render(_crashed(bug, request), request)
+        else:
+            return response
 
     return guarded
 
@@ -57,20 +59,31 @@ def _bind(link: Link, inner: Handler, render: Render) -> Handler:
     call = plugin.__call__
     proceed = _raising(inner) if plugin.recovers else inner
 
+    # Only what has a `done` pays for it; a plugin that fails after `proceed` must not leave a target's body open.
+    done = plugin.done if type(plugin).done is not Plugin.done else None
+
     async def bound(request: Request) -> Response:
+        if done is not None:
+            request.when_done(done)
         try:
-            return await call(request, proceed)
+            response = request.answer = await call(request, proceed)
+            if response is None:
+                raise TypeError(f"{type(plugin).__qualname__} returned None instead of a response")
         except GatewayError as error:
+            request.abandon()
             return render(error, request)
         except Exception as bug:  # noqa: BLE001 - a plugin's bug ends one exchange, not the connection or the worker
+            request.abandon()
             return render(_crashed(bug, request), request)
+        except BaseException:  # the client has left
+            request.abandon()
+            raise
+        else:
+            return response
 
-    handler: Handler = bound
-    if type(plugin).done is not Plugin.done:
-        handler = _with_done(plugin, handler)
     if condition is not None:
-        handler = _conditional(condition, handler, inner)
-    return handler
+        return _conditional(condition, bound, inner)
+    return bound
 
 
 def _crashed(bug: Exception, request: Request) -> InternalError:
@@ -87,16 +100,6 @@ def _raising(inner: Handler) -> Handler:
         return response
 
     return raising
-
-
-def _with_done(plugin: Plugin[Any], handler: Handler) -> Handler:
-    done = plugin.done
-
-    async def noted(request: Request) -> Response:
-        request.when_done(done)
-        return await handler(request)
-
-    return noted
 
 
 def _conditional(condition: Condition, handler: Handler, otherwise: Handler) -> Handler:

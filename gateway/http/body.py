@@ -7,12 +7,15 @@ streams by default and is held only by `Body.read`, under an explicit limit. Who
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from multidict import MultiMapping
 
 from gateway.errors import InternalError, PayloadTooLarge
+
+log = logging.getLogger("gateway.http")
 
 
 class Source(Protocol):
@@ -53,7 +56,7 @@ class Body:
     ``length`` is the number of bytes to come if it is known beforehand, else None (chunked on the wire).
     """
 
-    __slots__ = ("_at_end", "_data", "_filters", "_keeps_trailers", "_source", "length", "started")
+    __slots__ = ("_ahead", "_at_end", "_data", "_filters", "_keeps_trailers", "_over", "_source", "length", "started")
 
     def __init__(self, data: bytes | None = b"", source: Source | None = None, length: int | None = None) -> None:
         self._data = data
@@ -62,8 +65,11 @@ class Body:
         self._filters: list[Filter] | None = None
         self._at_end: list[Callable[[], None]] | None = None
         self._keeps_trailers = True
+        self._ahead = b""
+        """Pulled by `read`, which gave up: the first bytes of whoever streams next."""
+        self._over = source is None
         self.started = False
-        """A byte of the stream was pulled."""
+        """A byte of the stream was pulled and is gone."""
 
     @property
     def whole(self) -> bytes | None:
@@ -81,17 +87,24 @@ class Body:
         return self._source.trailers if self._source is not None and self._keeps_trailers else None
 
     async def read(self, limit: int) -> bytes:
-        """Hold the whole body and return it. Raises PayloadTooLarge beyond ``limit`` bytes."""
+        """Hold the whole body and return it.
+
+        Raises PayloadTooLarge beyond ``limit`` bytes, and then nothing is lost: the body streams as if never read, so
+        that a plugin in shadow mode, or one that only deals with small bodies, can let it pass.
+        """
         if self._data is not None:
             if len(self._data) > limit:
                 raise PayloadTooLarge
             return self._data
         if self.length is not None and self.length > limit:
             raise PayloadTooLarge
+        self._begin()
         held = bytearray()
-        async for chunk in self:
+        while chunk := await self.pull():
             held += chunk
             if len(held) > limit:
+                self._ahead = bytes(held)
+                self.started = False
                 raise PayloadTooLarge
         self._data = bytes(held)
         self.length = len(held)
@@ -106,11 +119,14 @@ class Body:
         if changes:
             self._keeps_trailers = False
         if self._data is not None:
-            self._data = added.feed(self._data) + added.finish()
+            data = self._data
+            self._data = (added.feed(data) if data else b"") + added.finish()
             self.length = len(self._data)
             return
         if changes:
             self.length = None
+        if self._ahead:
+            self._ahead = added.feed(self._ahead)
         if self._filters is None:
             self._filters = [added]
         else:
@@ -125,9 +141,12 @@ class Body:
     def __aiter__(self) -> AsyncIterator[bytes]:
         if self._data is not None:
             return _Once(self._data)
+        self._begin()
+        return self
+
+    def _begin(self) -> None:
         if self.started:
             raise InternalError(reason="a streamed body was read a second time")
-        return self
 
     async def __anext__(self) -> bytes:
         chunk = await self.pull()
@@ -136,11 +155,14 @@ class Body:
         return chunk
 
     async def pull(self) -> bytes:
-        """The next filtered bytes of a stream, never empty before the end; ``b""`` at the end."""
+        """The next filtered bytes of a stream, never empty before the end; ``b""`` at the end. Ask `whole` first."""
         source = self._source
         if source is None:
             return b""
         self.started = True
+        if self._ahead:
+            ahead, self._ahead = self._ahead, b""
+            return ahead
         filters = self._filters
         while True:
             chunk = await source.read()
@@ -164,8 +186,8 @@ class Body:
                 return chunk
 
     def at_end(self, callback: Callable[[], None]) -> None:
-        """Call this once after the last byte or the abort; at once if the body is whole."""
-        if self._source is None:
+        """Call this once after the last byte or the abort; at once if the body is whole or has ended."""
+        if self._over:
             callback()
         elif self._at_end is None:
             self._at_end = [callback]
@@ -173,13 +195,18 @@ class Body:
             self._at_end.append(callback)
 
     def _ended(self) -> None:
+        self._over = True
         callbacks, self._at_end = self._at_end, None
         for callback in callbacks or ():
-            callback()
+            try:
+                callback()
+            except Exception:
+                log.exception("what was to be done at the end of a body failed")
 
     def close(self) -> None:
         """Give up what was not read; closes every layer down to the connection. Idempotent."""
         if self._source is not None:
+            self._ahead = b""
             self._source.close()
             self._ended()
 

@@ -7,6 +7,7 @@ dictionary look-up in C, and nobody pays for a copy that no plugin wanted.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -16,6 +17,8 @@ from multidict import CIMultiDict, MultiMapping
 
 from gateway.errors import GatewayError, InternalError
 from gateway.http.body import Body
+
+log = logging.getLogger("gateway.http")
 
 Fields = Sequence[tuple[bytes, bytes]]
 """Header fields as on the wire: names in the sender's case, order and repetitions kept."""
@@ -88,9 +91,10 @@ def encode(headers: MultiMapping[str]) -> list[tuple[bytes, bytes]]:
     """The reverse of `decode`. Raises InternalError where a value would split the message (RFC 9110 §5.5)."""
     fields = []
     for name, value in headers.items():
-        if "\n" in value or "\r" in value or "\0" in value or not name.isprintable() or ":" in name or " " in name:
+        bad = "\n" in value or "\r" in value or "\0" in value
+        if bad or not name or not name.isascii() or not name.isprintable() or ":" in name or " " in name:
             raise InternalError(reason=f"a plugin set a header field {name!r} that cannot be sent")
-        fields.append((name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")))
+        fields.append((name.encode(), value.encode("utf-8", "surrogateescape")))
     return fields
 
 
@@ -140,6 +144,7 @@ class Request(Message):
 
     __slots__ = (
         "_done",
+        "answer",
         "attempt",
         "attempts",
         "client_ip",
@@ -216,6 +221,8 @@ class Request(Message):
         """Takes interim answers (1xx) for a client that understands them."""
         self.error: GatewayError | None = None
         """What ended the exchange, for log and metrics."""
+        self.answer: Response | None = None
+        """The answer as far as it has come up the chain; the chain keeps it, so that none is left open."""
         self.detached = False
         self.extras: dict[Any, Any] | None = None
         self._done: list[Callable[[Exchange], None]] | None = None
@@ -231,7 +238,18 @@ class Request(Message):
         """End the segment: every `when_done` callback runs once, innermost first."""
         callbacks, self._done = self._done, None
         for callback in reversed(callbacks or ()):
-            callback(exchange)
+            try:
+                callback(exchange)
+            except Exception:  # one plugin's bug must not keep the others, metrics and log from their end
+                log.exception("`done` failed in exchange %s on route %s", self.id, self.route.name)
+
+    def abandon(self) -> None:
+        """Something else is answered, or nobody waits any more: close what had come up the chain."""
+        answer, self.answer = self.answer, None
+        if answer is not None:
+            answer.body.close()
+            if answer.tunnel is not None:
+                answer.tunnel.close()
 
     def fork(self, *, body: Body | None = None) -> Request:
         """A copy with its own header fields and no callbacks, for an attempt, a mirror or a detached fetch."""
@@ -241,6 +259,7 @@ class Request(Message):
         if self._edited is not None:
             twin._edited = twin._view = CIMultiDict(self._edited)  # noqa: SLF001 - our own kind
         twin._done = None  # noqa: SLF001
+        twin.answer = None
         if body is not None:
             twin.body = body
         return twin

@@ -32,8 +32,11 @@ class Mode(StrEnum):
 class Ports(Protocol):
     """What the runtime offers its plugins. `gateway.testing` has one without sockets."""
 
-    clock: Clock
-    metrics: Metrics
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def metrics(self) -> Metrics: ...
+
     workers: int
     """Processes of this gateway."""
     owner: bool

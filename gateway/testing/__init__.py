@@ -1,0 +1,49 @@
+"""Everything to try a plugin with, and no socket in it.
+
+A test of a plugin is three lines: a request, the rest of the chain, and what must come of them.
+
+    from gateway.testing import answering, exchange, request
+    from plugins.size_limit import SizeLimit
+
+    async def test_a_body_over_the_limit_is_refused():
+        target = answering(200)
+        response = await exchange(SizeLimit, {"other": "10B"}, request("POST", "/", body=b"x" * 11), target)
+        assert (response.status, target.calls) == (413, 0)
+
+`exchange` runs the plugin as the gateway does: its settings are checked as YAML's are, it is opened, stands in a
+composed chain, its refusals are rendered, the answer is read to the end, ``done`` fires, it is closed. For several
+requests to one instance, and to look at what it left behind, there is `opened`:
+
+    from gateway.testing import opened
+
+    async def test_shadow_lets_pass_what_it_would_refuse():
+        async with opened(SizeLimit, {"other": "10B"}, mode="shadow") as limit:
+            response = await limit(request("POST", "/", chunks=[b"x" * 6, b"y" * 5]))
+            assert response.status == 200
+            assert limit.ports.would_refuse == ["payload_too_large"]
+
+`request` and `answering` take ``chunks=[…]`` for bodies that stream; `ports` gives a clock that a test turns, a store,
+and canned answers for a plugin's own calls; `read` pulls a body. `running` is a whole gateway on a free port, for the
+one test through real HTTP that every plugin should have.
+"""
+
+from gateway.testing.exchange import Opened, exchange, opened, settings_of
+from gateway.testing.message import Answering, Chunks, answering, read, request
+from gateway.testing.ports import Call, CannedClient, Refusal, TestPorts, ports
+
+__all__ = [
+    "Answering",
+    "Call",
+    "CannedClient",
+    "Chunks",
+    "Opened",
+    "Refusal",
+    "TestPorts",
+    "answering",
+    "exchange",
+    "opened",
+    "ports",
+    "read",
+    "request",
+    "settings_of",
+]
