@@ -351,6 +351,8 @@ class Connection(asyncio.BufferedProtocol):
         if answer is not None and answer.until_close and not answer.complete:
             answer.complete = True
             answer.wake()
+        if answer is None:
+            self.retire()  # at once, so that no request goes out on a connection that is half closed
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:

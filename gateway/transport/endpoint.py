@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import math
 import random
 import socket
 import ssl
@@ -10,10 +12,18 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from gateway.errors import ConnectFailed
+from gateway.errors import ConnectFailed, ConnectTimeout
 from gateway.transport.connection import Connection
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_FAMILIES: Final = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+_TRIED: Final = 4
+"""Addresses tried for one connection."""
+_SHUNNED: Final = 30.0
+"""Seconds for which an address that failed is tried after the others."""
+_SOONEST: Final = 1.0
+"""Seconds between two look-ups at least, however much fails."""
+_REMEMBERED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ class Endpoint:
     tls: Tls = field(default_factory=Tls)
     ttl: float = 30.0
     """Seconds after which the name is looked up again."""
+    family: str = "any"
+    """Which addresses of the name are used: ``any``, ``ipv4`` or ``ipv6``."""
     scheme: str = field(init=False, default="http")
     host: str = field(init=False, default="")
     port: int = field(init=False, default=0)
@@ -58,7 +70,10 @@ class Endpoint:
     _context: ssl.SSLContext | None = field(init=False, default=None)
     _addresses: list[tuple[str, int]] = field(init=False, default_factory=list)
     _expires: float = field(init=False, default=0.0)
-    _lookup: asyncio.Task[list[tuple[str, int]]] | None = field(init=False, default=None)
+    _asked: float = field(init=False, default=0.0)
+    _lookup: asyncio.Task[None] | None = field(init=False, default=None)
+    _failed: dict[tuple[str, int], float] = field(init=False, default_factory=dict)
+    _gone: frozenset[str] = field(init=False, default=frozenset())
 
     def __post_init__(self) -> None:
         """Raises ValueError for a URL that is none of the three kinds."""
@@ -75,27 +90,47 @@ class Endpoint:
         self.authority = (shown if self.port == DEFAULT_PORTS[self.scheme] else f"{shown}:{self.port}").encode()
         if self.scheme == "https":
             self._context = self.tls.context()
+        if _is_literal(self.host):
+            self._addresses, self._expires = [(self.host, self.port)], math.inf
 
-    async def connect(self, connection: Connection) -> None:
-        """Connect to one of the addresses, another one after each that fails. Raises ConnectFailed."""
+    async def connect(self, connection: Connection, limit: float) -> None:
+        """Connect to one of the addresses, another one after each that fails. Raises ConnectFailed.
+
+        The caller waits ``limit`` seconds; an address that does not answer may use up only its share of them.
+        """
         loop = connection.loop
+        if self.scheme == "unix":
+            connection.address = self.url
+            try:
+                await loop.create_unix_connection(lambda: connection, self.path)
+            except OSError as error:
+                raise ConnectFailed(reason=f"{self.url}: {error}") from None
+            return
         failure: Exception | None = None
         try:
-            if self.scheme == "unix":
-                connection.address = self.url
-                await loop.create_unix_connection(lambda: connection, self.path)
-                return
-            for host, port in await self.addresses(loop):
+            addresses = await self.addresses(loop)
+            share = limit / len(addresses[:_TRIED])
+            for host, port in addresses[:_TRIED]:
                 connection.address = f"{host}:{port}"
                 try:
-                    await self._connect_to(loop, connection, host, port)
-                except OSError as error:
+                    async with asyncio.timeout(share):
+                        await self._connect_to(loop, connection, host, port)
+                except (
+                    OSError,
+                    ValueError,
+                ) as error:  # ValueError: a name that TLS cannot check
                     failure = error
+                    self._failed[(host, port)] = loop.time() + _SHUNNED
                 else:
-                    return
+                    if not connection.lost:
+                        return
+                    break  # closed in the moment it opened; what is lost cannot be used for another address
         except OSError as error:
             failure = error
-        self._expires = 0.0  # a name that no longer leads anywhere is asked for again at once
+        if self._expires != math.inf:  # a name that leads nowhere is asked for again soon
+            self._expires = min(self._expires, self._asked + _SOONEST)
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeout(reason=f"{self.url}: no connection in time")
         raise ConnectFailed(reason=f"{self.url}: {failure}")
 
     async def _connect_to(self, loop: asyncio.AbstractEventLoop, connection: Connection, host: str, port: int) -> None:
@@ -103,23 +138,65 @@ class Endpoint:
         await loop.create_connection(lambda: connection, host, port, ssl=self._context, server_hostname=name)
 
     async def addresses(self, loop: asyncio.AbstractEventLoop) -> list[tuple[str, int]]:
-        """All addresses of the name, in random order so that each gets its share. Raises OSError."""
-        if loop.time() >= self._expires:
-            if self._lookup is None or self._lookup.done():
-                self._lookup = loop.create_task(self._resolve(loop))
-            if not self._addresses:
-                await asyncio.shield(self._lookup)
-            else:  # the old ones serve while the new ones are fetched
-                self._lookup.add_done_callback(lambda task: task.cancelled() or task.exception())
-        found = self._addresses
-        return found if len(found) < 2 else random.sample(found, len(found))
+        """All addresses of the name, in random order so that each gets its share; those that failed lately come last.
 
-    async def _resolve(self, loop: asyncio.AbstractEventLoop) -> list[tuple[str, int]]:
+        Raises OSError.
+        """
+        lookup = self._look_up(loop)
+        if not self._addresses and lookup is not None:
+            await asyncio.shield(lookup)
+        found = self._addresses
+        if len(found) < 2:
+            return found
+        found = random.sample(found, len(found))
+        if self._failed:
+            now = loop.time()
+            self._failed = {address: until for address, until in self._failed.items() if until > now}
+            found.sort(key=self._failed.__contains__)
+        return found
+
+    def refresh(self, loop: asyncio.AbstractEventLoop) -> frozenset[str]:
+        """Look the name up again if it is time to, beside the traffic. Returns addresses that it has no more."""
+        if self.scheme != "unix" and self._addresses:
+            self._look_up(loop)
+        return self._gone
+
+    def _look_up(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
+        if loop.time() < self._expires:
+            return None
+        if self._lookup is None or self._lookup.done():
+            self._lookup = loop.create_task(self._resolve(loop))
+            # With addresses at hand nobody waits for it: the old ones serve while, or for want of, the new ones.
+            self._lookup.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._lookup
+
+    async def _resolve(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asked = loop.time()
         try:
-            found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, family=_FAMILIES[self.family])
         except OSError:
-            self._expires = loop.time() + min(self.ttl, 1.0)
+            self._expires = loop.time() + min(self.ttl, _SOONEST)
             raise
+        before = self._addresses
         self._addresses = list(dict.fromkeys((str(entry[4][0]), int(entry[4][1])) for entry in found))
+        self._gone = (self._gone | _shown(before)) - _shown(self._addresses)
+        if len(self._gone) > _REMEMBERED:
+            self._gone = _shown(before) - _shown(self._addresses)
         self._expires = loop.time() + self.ttl
-        return self._addresses
+
+    def close(self) -> None:
+        """Stop a look-up under way. Idempotent."""
+        if self._lookup is not None:
+            self._lookup.cancel()
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(addresses: list[tuple[str, int]]) -> frozenset[str]:
+    return frozenset(f"{host}:{port}" for host, port in addresses)

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.errors import GatewayError, InternalError, UpstreamReset
+from gateway.errors import GatewayError, InternalError, StreamIdle, UpstreamReset
 from gateway.http import Body, Request, Response
 from gateway.transport.connection import Answer, Connection
 from gateway.transport.head import encode_head
@@ -23,21 +23,26 @@ log = logging.getLogger("gateway.transport")
 class Timing:
     """The deadlines of an exchange; one timer serves all exchanges that share a duration."""
 
-    head: Deadlines
+    head: Deadlines | None
     """From the last byte of the request to the head of the answer."""
     idle: Deadlines | None
     """Between two reads of the answer's body, and between two writes of the request's."""
+    connect: float | None = None
+    """Seconds to connect, instead of the pool's own."""
 
 
-async def send(pool: Pool, request: Request, target: str, host: bytes, timing: Timing) -> Response:
+async def send(
+    pool: Pool, request: Request, target: str, host: bytes, timing: Timing, *, fresh: bool = False
+) -> Response:
     """Send ``request`` and return the answer, its body whole or streaming.
 
     ``target`` is path and query in wire form, ``host`` what Host says (empty: what the client said). Raises what
     `Pool.acquire` raises before anything is sent; after that UpstreamReset, ConnectionReused, MalformedAnswer or
-    FirstByteTimeout, or what the client's own body raises. Cancellation drops the connection.
+    FirstByteTimeout, or what the client's own body raises. Cancellation drops the connection. ``fresh`` asks for a
+    new connection.
     """
     head = encode_head(request, target, host)
-    connection = pool.take() or await pool.acquire()
+    connection = (None if fresh else pool.take()) or await pool.acquire(timing.connect, fresh=fresh)
     answer = Answer(connection, head_only=request.method == "HEAD", idle=timing.idle, inform=request.inform)
     whole = request.body.whole
     if whole is None:
@@ -45,14 +50,16 @@ async def send(pool: Pool, request: Request, target: str, host: bytes, timing: T
     else:
         deadline = timing.head
         arrived = connection.start(answer, head + whole if whole else head, sent=True)
-        deadline.add(connection)
+        if deadline is not None:
+            deadline.add(connection)
         try:
             await arrived
         except BaseException:
             connection.close()
             raise
         finally:
-            deadline.discard(connection)
+            if deadline is not None:
+                deadline.discard(connection)
     response = answer.response()
     if connection.tunnel is not None:
         response.tunnel = connection.tunnel
@@ -69,7 +76,8 @@ async def _send_stream(connection: Connection, answer: Answer, head: bytes, requ
         upload.cancel()
         raise
     finally:
-        timing.head.discard(connection)
+        if timing.head is not None:
+            timing.head.discard(connection)
     if not upload.done():
         # Both directions stream at once; what is left of the upload ends with the exchange.
         request.when_done(lambda _exchange: _stop(upload))
@@ -79,12 +87,31 @@ def _stop(upload: asyncio.Task[None]) -> None:
     upload.cancel()
 
 
+class _Stalled:
+    """Waits with the upload: the target reads no more of it."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def on_deadline(self) -> None:
+        self._connection.fail(StreamIdle(reason="the target took no byte of the request's body in time"))
+
+
 async def _upload(connection: Connection, body: Body, timing: Timing) -> None:
     """Send a body as it comes, chunked if its length is not known (RFC 9112 §7.1)."""
     chunked = body.length is None
+    stalled = _Stalled(connection)
     try:
         async for chunk in body:
-            await connection.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+            if timing.idle is not None:
+                timing.idle.add(stalled)
+            try:
+                await connection.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+            finally:
+                if timing.idle is not None:
+                    timing.idle.discard(stalled)
         if chunked:
             trailers = body.trailers
             lines = "".join(f"{name}: {value}\r\n" for name, value in trailers.items()) if trailers else ""
@@ -99,5 +126,6 @@ async def _upload(connection: Connection, body: Body, timing: Timing) -> None:
         connection.fail(InternalError(reason=type(bug).__name__))
         return
     if not connection.lost:
-        timing.head.add(connection)
+        if timing.head is not None:
+            timing.head.add(connection)
         connection.sent()

@@ -28,13 +28,13 @@ class Pool:
     __slots__ = (
         "_buffer",
         "_closed",
-        "_idle",
         "_loop",
         "_sweeper",
         "_waiting",
         "endpoint",
         "limits",
         "opened",
+        "ready",
         "total",
     )
 
@@ -45,9 +45,10 @@ class Pool:
         """Connections that are open or being opened."""
         self.opened = 0
         """Connections ever opened."""
+        self.ready: list[Connection] = []
+        """Open and unused, the longest unused first. Read it to see whether `take` has something to give."""
         self._loop = asyncio.get_running_loop()
         self._buffer = buffer
-        self._idle: list[Connection] = []
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -55,7 +56,7 @@ class Pool:
     @property
     def idle(self) -> int:
         """Connections that are open and unused."""
-        return len(self._idle)
+        return len(self.ready)
 
     @property
     def waiting(self) -> int:
@@ -64,26 +65,31 @@ class Pool:
 
     def take(self) -> Connection | None:
         """An idle connection, at once, or None."""
-        return self._idle.pop() if self._idle else None
+        return self.ready.pop() if self.ready else None
 
-    async def acquire(self) -> Connection:
-        """A connection: idle, new, or the next one freed. Raises ConnectFailed, ConnectTimeout or PoolExhausted."""
+    async def acquire(self, connect: float | None = None, *, fresh: bool = False) -> Connection:
+        """A connection: idle, new, or the next one freed. Raises ConnectFailed, ConnectTimeout or PoolExhausted.
+
+        ``connect`` seconds instead of the pool's own. ``fresh``: not an idle one, which may have died unnoticed.
+        """
         while True:
-            connection = self.take()
+            connection = None if fresh else self.take()
             if connection is not None:
                 return connection
+            if fresh and self.ready and self.total >= self.limits.connections:
+                self.ready[0].retire()
             if self.total < self.limits.connections:
-                return await self._open()
+                return await self._open(self.limits.connect if connect is None else connect)
             connection = await self._wait()
-            if connection is not None:
+            if connection is not None and not connection.lost:  # it may have died between being given and now
                 return connection
 
-    async def _open(self) -> Connection:
+    async def _open(self, limit: float) -> Connection:
         self.total += 1
         connection = Connection(self._loop, self._buffer, self._freed, self._lost)
         try:
-            async with asyncio.timeout(self.limits.connect):
-                await self.endpoint.connect(connection)
+            async with asyncio.timeout(limit):
+                await self.endpoint.connect(connection, limit)
         except BaseException as error:
             connection.close()
             if isinstance(error, TimeoutError):
@@ -130,24 +136,26 @@ class Pool:
             connection.retire()
         elif not self._waiting or not self._next(connection):
             connection.idle_since = self._loop.time()
-            self._idle.append(connection)
+            self.ready.append(connection)
             if self._sweeper is None:
-                self._sweeper = self._loop.call_later(self.limits.idle, self._sweep)
+                self._sweeper = self._loop.call_later(min(self.limits.idle, self.endpoint.ttl), self._sweep)
 
     def _lost(self, connection: Connection) -> None:
         self.total -= 1
-        if connection in self._idle:
-            self._idle.remove(connection)
+        if connection in self.ready:
+            self.ready.remove(connection)
         if self._waiting:
             self._next(None)  # there is room for a new one
 
     def _sweep(self) -> None:
         self._sweeper = None
         oldest = self._loop.time() - self.limits.idle
-        for connection in [each for each in self._idle if each.idle_since <= oldest]:
+        gone = self.endpoint.refresh(self._loop)
+        for connection in [each for each in self.ready if each.idle_since <= oldest or each.address in gone]:
             connection.retire()
-        if self._idle:
-            due = self._idle[0].idle_since + self.limits.idle
+        if self.ready:
+            # Busy connections are never old: without a look now and then a moved target would keep them forever.
+            due = min(self.ready[0].idle_since + self.limits.idle, self._loop.time() + self.endpoint.ttl)
             self._sweeper = self._loop.call_at(due, self._sweep)
 
     def close(self) -> None:
@@ -156,5 +164,5 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for connection in list(self._idle):
+        for connection in list(self.ready):
             connection.retire()
