@@ -61,9 +61,9 @@ def parse_origin(text: str) -> Origin:
     if text.startswith("unix:"):
         return Origin("http", Address(path=_unix_path(text)))
     found = _ORIGIN.fullmatch(text)
+    if "@" in text:
+        raise expected("a target without a user name or password in it; credentials belong into a plugin")
     if found is None:
-        if "@" in text:
-            raise expected("a target without a user name or password in it; credentials belong into a plugin")
         raise expected("a target such as http://127.0.0.1:9000, https://api.example.com or unix:/run/app.sock")
     if found["rest"] not in ("", "/"):
         raise expected("a target without a path; `rewrite: {add_prefix: …}` on the route adds one")

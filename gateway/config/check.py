@@ -66,8 +66,9 @@ def findings(config: Config, scope: Scope) -> Iterator[Finding]:
             yield Finding(("routes", place, "name"), f"another route is called {route.name!r} too; names are unique")
         seen.setdefault(route.name, place)
         yield from _route(config, route, ("routes", place), scope)
-    if scope.complete:
-        yield from _unused(config)
+    references = {name for route in config.routes for _, name in _references(route)}
+    if scope.complete and references <= scope.upstreams:  # else the one not used is the one that was misspelt
+        yield from _unused(config, references)
 
 
 def _warning(path: tuple[Step, ...], message: str, *, of_key: bool = False) -> Finding:
@@ -336,8 +337,8 @@ def _without(config: Config, route: Route, path: tuple[Step, ...]) -> Iterator[F
             )
 
 
-def _unused(config: Config) -> Iterator[Finding]:
-    used = {name for route in config.routes for _, name in _references(route)}
+def _unused(config: Config, references: set[str]) -> Iterator[Finding]:
+    used = set(references)
     for _, entry in _all_entries(config):
         used |= _texts(entry.settings.model_dump(mode="json"))
     for name in config.upstreams:

@@ -95,7 +95,8 @@ _DURABLE_SCHEMES: Final = ("sqlite", *_STORE_SCHEMES[1:])
 
 def mask_url(secret: SecretStr) -> str:
     """A store's URL without its password: shown in dumps and messages."""
-    return re.sub(r"(?<=://)([^/@]*:)?[^/@]*@", lambda found: f"{found[1] or ''}***@", secret.get_secret_value())
+    # To the last @ there is: a password that should have been percent-encoded, and was not, is hidden whole.
+    return re.sub(r"(?<=://)([^:/@]*:)?.*@", lambda found: f"{found[1] or ''}***@", secret.get_secret_value())
 
 
 def _store_url(schemes: tuple[str, ...], example: str) -> BeforeValidator:

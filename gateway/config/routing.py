@@ -327,7 +327,7 @@ def mistakes(
     known = ", ".join(sorted(match.parameters)) or "none"
     for location, template in templates.items():
         found += [
-            (location, f"{{{name}}} is not a parameter of every pattern in match.path (these are: {known})")
+            (location, f"a parameter of every pattern in match.path (these are: {known}), not {{{name}}}")
             for name in template_parameters(template or "")
             if name not in match.parameters
         ]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway import registry
 from gateway.config.model import Config
 from gateway.config.reference import reference
-from gateway.plugin.settings import FORMATS
+from gateway.config.tidy import tidy
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE: Final = {"$ref": "#/$defs/variable"}
@@ -54,29 +54,6 @@ def schema() -> Schema:
     }
     head = {"$schema": DIALECT, "title": "Sidegate configuration", "description": made.pop("description")}
     return {**head, "type": "object", "properties": properties, "patternProperties": {"^x-": {}}, **made}
-
-
-def tidy(value: Any) -> Any:
-    """Without titles that only repeat a name, and with defaults as they would be written in YAML."""
-    if isinstance(value, list):
-        return [tidy(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    made = {
-        key: {name: tidy(item) for name, item in inner.items()}
-        if key in ("properties", "$defs", "patternProperties")
-        else inner
-        if key in ("default", "examples", "const", "enum")
-        else tidy(inner)
-        for key, inner in value.items()
-        if key not in ("gt", "ge", "lt", "le") and not (key == "title" and str(inner)[:1].isupper())
-    }
-    unit = made.get("title") or next((one.get("title") for one in made.get("anyOf", ()) if "title" in one), None)
-    if isinstance(unit, str) and unit in FORMATS and isinstance(made.get("default"), int | float):
-        made["default"] = FORMATS[unit](made["default"])
-    if "default" in made and made["default"] is None:
-        del made["default"]
-    return made
 
 
 def _renamed(value: Any, prefix: str) -> Any:

@@ -52,7 +52,7 @@ _EXPECTATIONS: Final[Mapping[str, str]] = {
 }
 _STRUCTURES: Final = frozenset({"a mapping", "a list"})
 _UNECHOED: Final = re.compile(r"secret|passw|token|credential|private|keys?$", re.IGNORECASE)
-_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]*@")
+_USERINFO: Final = re.compile(r"(?<=://).*@", re.DOTALL)
 LONGEST_ECHO: Final = 60
 
 
@@ -112,7 +112,8 @@ def problems(error: ValidationError, root: Node, raw: Any, reading: Reading) -> 
         if node.variables == ("?",):
             continue  # its variable is not set, which is told already
         if found["type"] == "missing":
-            path = (*path, found["loc"][-1])
+            left_out = ("with",) if "with_" in found["loc"] else ()  # a default's place has the field's name
+            path = (*path, *left_out, found["loc"][-1])
         grouped.setdefault(path, []).append((found, node))
     return [
         _problem(path, details, root, raw, reading)
@@ -123,7 +124,10 @@ def problems(error: ValidationError, root: Node, raw: Any, reading: Reading) -> 
 
 def _explained(path: tuple[Step, ...], details: list[tuple[dict[str, Any], Node]], grouped: Iterable[Any]) -> bool:
     """Another branch of the same union got further in: what went wrong there is what matters."""
-    if not all(len(detail["loc"]) > len(path) and detail["loc"][-1] != "[key]" for detail, _ in details):
+    if any(detail["loc"][-1:] == ("[key]",) for detail, _ in details):
+        return False
+    # A list that is too short once its wrong items are left out is only a consequence, too.
+    if not all(len(detail["loc"]) > len(path) or detail["type"] == "too_short" for detail, _ in details):
         return False
     return any(len(other) > len(path) and other[: len(path)] == path for other in grouped)
 
@@ -223,7 +227,8 @@ def _literal_hint(details: list[tuple[dict[str, Any], Node]], node: Node) -> str
         if detail["type"] in ("literal_error", "enum", "expected")
         for choice in re.findall(r"[a-z_0-9]{3,}", str(detail["msg"]))
     ]
-    return suggest(node.value, choices, cutoff=0.75)
+    listed = all(detail["type"] != "expected" for detail, _ in details)
+    return suggest(node.value, choices, cutoff=0.6 if listed else 0.75)  # prose holds other words, too
 
 
 def _given(root: Node, path: Sequence[Step]) -> set[str]:

@@ -7,6 +7,7 @@ shown. Numbers without a unit are refused in YAML; code may give seconds, bytes 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -21,13 +22,14 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
+    SecretBytes,
     SecretStr,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema, to_json
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from gateway.plugin.document import FileReference, Reading, read_bytes
 
@@ -55,9 +57,12 @@ def identity(settings: BaseModel) -> str:
     """A digest of resolved settings, secrets included: equal settings, equal digest. For comparing, not for showing."""
 
     def reveal(value: Any) -> Any:
-        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        if isinstance(value, SecretStr | SecretBytes):
+            return str(value.get_secret_value())
+        return sorted(map(repr, value)) if isinstance(value, set | frozenset) else str(value)
 
-    return hashlib.sha256(to_json(settings.model_dump(mode="python", by_alias=True), fallback=reveal)).hexdigest()
+    dumped = settings.model_dump(mode="python", by_alias=True)
+    return hashlib.sha256(json.dumps(dumped, default=reveal, sort_keys=True).encode()).hexdigest()
 
 
 def expected(what: str) -> PydanticCustomError:
@@ -92,7 +97,7 @@ _SIZE_UNITS: Final = {
     "MIB": 1024**2,
     "GIB": 1024**3,
 }
-_QUANTITY: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]{1,3})", re.ASCII)
+_QUANTITY: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?) ?([A-Za-z]{1,3})", re.ASCII)
 LONGEST: Final = 3650 * 86400
 """Seconds: ten years. Event loops overflow on more."""
 LARGEST: Final = 2**60
@@ -329,14 +334,26 @@ FilePath = Annotated[Path, BeforeValidator(resolve), WithJsonSchema({"type": "st
 """A path, relative to the configuration file that names it. Nothing is read."""
 
 Secret = Annotated[
+    SecretBytes,
     SecretStr,
     BeforeValidator(_read_secret),
     WithJsonSchema({"title": "secret", "anyOf": [{"type": "string", "minLength": 1}, _FILE_SCHEMA]}),
 ]
 """A secret: ``${VARIABLE}``, ``{file: path}`` (a trailing line end is dropped) or, not advised, the text itself."""
 
-FromFile = BeforeValidator(_read_document)
-"""``Annotated[X, FromFile]``: an X given inline, or as ``{file: path}`` of a YAML or JSON document that holds it."""
+
+class FromFile:
+    """``Annotated[X, FromFile]``: an X given inline, or ``{file: path}`` of a YAML or JSON document that holds it."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_before_validator_function(_read_document, handler(source))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        made = handler(schema)
+        return {"anyOf": [made, _FILE_SCHEMA]} if made else made
+
 
 Document = Annotated[Any, FromFile]
 """A mapping or list given inline, or ``{file: path}`` of a YAML or JSON document."""

@@ -93,7 +93,7 @@ class _Composer:
             self.complete = False
         except (YAMLError, ValueError, OverflowError, ArithmeticError, LookupError, RecursionError) as error:
             # ruamel raises ReaderError for control bytes, and ValueError for escapes of no character.
-            told = getattr(error, "reason", None) or str(error)
+            told = getattr(error, "reason", None) or "an escape that is no character"
             self.problems.append(Problem(self.last, "", f"not YAML that can be read near here: {told}"))
             self.complete = False
         return root
@@ -143,8 +143,21 @@ class _Composer:
         if self.values > MOST_VALUES:
             self.stop(f"more than {MOST_VALUES} values, aliases followed", event)
 
-    def scalar(self, event: Any, position: Position, tag: str) -> Node:
+    def text(self, event: Any) -> str:
         text = str(event.value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # JSON writes characters beyond the first 65,536 as two escapes (RFC 8259 §7), and JSON is YAML.
+            try:
+                return text.encode("utf-16", "surrogatepass").decode("utf-16")
+            except UnicodeDecodeError:
+                self.report("an escape that is half of a character", event)
+                return text.encode(errors="replace").decode()
+        return text
+
+    def scalar(self, event: Any, position: Position, tag: str) -> Node:
+        text = self.text(event)
         bare = event.style is None or event.style == ""
         if self.expand is not None and "$" in text:
             try:
@@ -181,7 +194,7 @@ class _Composer:
                 self.node(event, depth + 1)
                 self.node(next(self.events), depth + 1)
                 continue
-            key = str(event.value)
+            key = self.text(event)
             merge = key == "<<" and not event.style
             if key in made and not merge:
                 self.report(f"the key {key!r} stands twice, first in line {keys[key].line}", event)
