@@ -52,7 +52,7 @@ def _upstreams(config: Config, statuses: Sequence[Mapping[str, Any]]) -> dict[st
     for name, settings in config.upstreams.items():
         states = [status["upstreams"][name] for status in statuses if name in status["upstreams"]]
         targets = [target for state in states for target in state["targets"]]
-        usable = any(target["usable"] for target in targets)
+        usable = any(target["state"] == "well" for target in targets)
         found[name] = {
             "critical": settings.critical,
             "usable": usable,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import StreamReader, web
@@ -410,7 +411,7 @@ class ClientConnection(RequestHandler):
 
     async def _answer_refusal(self, error: GatewayError) -> None:
         """Answer what was no request (RFC 9112 §2.2, §3): nothing the client sent is in the answer."""
-        request = Request("-", "-", client_ip=self.peer.address, received=self._loop.time(), id=request_id())
+        request = Request("-", "-", client_ip=self.peer.address, received=monotonic(), id=request_id())
         request.peer = self.peer
         await self._send(request, self.edge.runtime.refuse(error, request), None, closing=True)
         await self._linger()

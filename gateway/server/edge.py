@@ -7,6 +7,7 @@ import email.utils
 import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.config.listener import Limits
@@ -149,7 +150,7 @@ class Edge:
             request,
             response,
             status=499 if response is None else response.status,
-            duration=self.loop.time() - request.received,
+            duration=monotonic() - request.received,
             sent_bytes=sent,
             received_bytes=received,
             aborted=aborted,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -59,7 +60,7 @@ def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[
         host=host,
         scheme=peer.scheme,
         client_ip=peer.address,
-        received=connection._loop.time(),  # noqa: SLF001 - ours by inheritance
+        received=monotonic(),
     )
     request.peer = peer
     given = headers.get("X-Request-Id")
