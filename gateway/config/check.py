@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway import registry
 from gateway.config.address import Address, is_loopback
@@ -21,7 +21,12 @@ from gateway.config.upstream import Upstream
 from gateway.config.wording import Step, suggest
 from gateway.plugin import Authenticator, Mode, Plugin
 from gateway.plugin import Scope as StateScope
+from gateway.plugin.document import read_limited
 from gateway.plugin.tree import Severity
+
+
+LARGEST_PEM: Final = 8 * 1024 * 1024
+"""Bytes: the system's whole list of authorities is a quarter of a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +130,7 @@ def _server_tls(tls: ListenerTls, path: tuple[Step, ...]) -> Iterator[Finding]:
 
 def _readable(file: Path, path: tuple[Step, ...]) -> Finding | None:
     try:
-        with file.open("rb") as opened:
-            opened.read(1)
+        read_limited(file, LARGEST_PEM, regular=True)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         return Finding(path, f"cannot read {file}: {reason}")

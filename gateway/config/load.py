@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from gateway.config import wording
-from gateway.config.check import Finding, Scope, findings
+from gateway.config.check import LARGEST_PEM, Finding, Scope, findings
 from gateway.config.dump import dump_masked
 from gateway.config.merge import merge
 from gateway.config.model import Config
@@ -47,7 +48,7 @@ class Loaded:
     identity: str
     """Differs when anything differs, secrets included. For comparing; not to be shown."""
     files: tuple[Path, ...]
-    """Every file that was read, those named by ``{file: …}`` too: what a watcher watches."""
+    """Every file that was read, those named by ``{file: …}`` and TLS files too: what a watcher watches."""
     root: Node = field(repr=False)
 
     def locate(self, path: Sequence[Step]) -> Position:
@@ -61,21 +62,35 @@ class Loaded:
         return Problem(self.locate(path), wording.path_text(path), message, hint, severity)
 
 
-def load(paths: Sequence[Path | str], environ: Mapping[str, str] | None = None) -> Loaded:
+Review = Callable[[Config, Sequence[int]], Iterable[Finding]]
+"""What a layer above finds wrong with a configuration. The numbers say where in the files each route stands: what is
+wrong in itself is left out, so that the rest is still reviewed."""
+
+
+def load(
+    paths: Sequence[Path | str], environ: Mapping[str, str] | None = None, *, review: Review | None = None
+) -> Loaded:
     """Read, merge in order and check configuration files.
 
-    ``environ`` gives the variables, by default those of the process. Raises ConfigurationError with all mistakes.
+    ``environ`` gives the variables, by default those of the process. ``review`` adds its findings to the problems.
+    Raises ConfigurationError with all mistakes.
     """
     places = [Path(path) for path in paths]
     expand = expander(os.environ if environ is None else environ)
     trees = [_read(path, expand) for path in places]
-    return _finish(trees, tuple(places))
+    return _finish(trees, tuple(places), review)
 
 
-def load_text(text: str, environ: Mapping[str, str] | None = None, *, name: str = "gateway.yaml") -> Loaded:
+def load_text(
+    text: str,
+    environ: Mapping[str, str] | None = None,
+    *,
+    name: str = "gateway.yaml",
+    review: Review | None = None,
+) -> Loaded:
     """As `load`, of one text; ``name`` stands in positions, and its directory is where relative paths begin."""
     expand = expander(os.environ if environ is None else environ)
-    return _finish([parse(text.encode("utf-8", "surrogatepass"), name, expand)], ())
+    return _finish([parse(text.encode("utf-8", "surrogatepass"), name, expand)], (), review)
 
 
 def _read(path: Path, expand: Any) -> Tree:
@@ -88,7 +103,7 @@ def _read(path: Path, expand: Any) -> Tree:
     return parse(content, str(path), expand)
 
 
-def _finish(trees: Sequence[Tree], places: tuple[Path, ...]) -> Loaded:
+def _finish(trees: Sequence[Tree], places: tuple[Path, ...], review: Review | None) -> Loaded:
     problems = [problem for tree in trees for problem in tree.problems]
     problems += [
         Problem(tree.root.position, "", "expected keys such as `upstreams:` and `routes:`")
@@ -101,14 +116,14 @@ def _finish(trees: Sequence[Tree], places: tuple[Path, ...]) -> Loaded:
     for tree in trees[1:]:
         if isinstance(tree.root.value, dict):
             root = merge(root, tree.root)
-    return _validate(root, problems, places)
+    return _validate(root, problems, places, review)
 
 
 def _no_mapping(tree: Tree) -> bool:
     return tree.root.value is not None and not isinstance(tree.root.value, dict)
 
 
-def _validate(root: Node, problems: list[Problem], places: tuple[Path, ...]) -> Loaded:
+def _validate(root: Node, problems: list[Problem], places: tuple[Path, ...], review: Review | None) -> Loaded:
     reading = Reading(root.directory)
     raw = _given(root, reading)
     config: Config | None = None
@@ -121,19 +136,35 @@ def _validate(root: Node, problems: list[Problem], places: tuple[Path, ...]) -> 
         partial, scope = config, Scope.whole(config)
     if partial is not None:
         problems += [_located(finding, root) for finding in findings(partial, scope)]
+        if review is not None:
+            problems += [_located(finding, root) for finding in review(partial, scope.routes)]
     problems = _sorted(problems)
     if config is None or any(problem.severity is Severity.ERROR for problem in problems):
         raise ConfigurationError(problems)
     digest = hashlib.sha256(to_json(dump_masked(config))).hexdigest()[:12]
-    contents = hashlib.sha256(b"\0".join(reading.files[path] for path in sorted(reading.files))).hexdigest()
+    contents = {**reading.files, **_certificates(config)}
+    parts = [f"{path}={hashlib.sha256(content).hexdigest()}" for path, content in sorted(contents.items())]
     return Loaded(
         config=config,
         problems=tuple(problems),
         digest=digest,
-        identity=hashlib.sha256((identity(config) + contents).encode()).hexdigest(),
-        files=(*places, *reading.files),
+        identity=hashlib.sha256("\0".join([identity(config), *parts]).encode()).hexdigest(),
+        files=(*places, *contents),
         root=root,
     )
+
+
+def _certificates(config: Config) -> dict[Path, bytes]:
+    """TLS files: a new certificate under an old name is a change, too."""
+    tls = [listener.tls for listener in (*config.listeners, *([config.admin] if config.admin else ()))]
+    paths = [path for one in tls if one is not None for path in (one.cert, one.key, one.client_ca)]
+    paths += [path for one in config.upstreams.values() for path in (one.tls.ca, one.tls.cert, one.tls.key)]
+    found: dict[Path, bytes] = {}
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):  # that they can be read was checked just now
+            if path is not None:
+                found[path] = read_limited(path, LARGEST_PEM, regular=True)
+    return found
 
 
 def _given(root: Node, reading: Reading) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def read_bytes(reference: FileReference, reading: Any, most: int = MOST_BYTES) -
     """The content of a referenced file, noted in ``reading``. Raises PydanticCustomError (a ValueError)."""
     path = reference.path
     try:
-        content = read_limited(path, most)
+        content = read_limited(path, most, regular=True)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise PydanticCustomError("file", "cannot read {path}: {why}", {"path": str(path), "why": reason}) from None
@@ -85,8 +85,13 @@ def read_bytes(reference: FileReference, reading: Any, most: int = MOST_BYTES) -
     return content
 
 
-def read_limited(path: Path, most: int = MOST_BYTES) -> bytes:
-    """A file's bytes. Raises OSError; ValueError if it holds more than ``most`` or the path cannot be one."""
+def read_limited(path: Path, most: int = MOST_BYTES, *, regular: bool = False) -> bytes:
+    """A file's bytes. Raises OSError; ValueError if it holds more than ``most`` or the path cannot be one.
+
+    ``regular`` refuses pipes and devices: opening one can wait for ever, and a reload must not.
+    """
+    if regular and not (path.is_file() or path.is_dir()) and path.exists():
+        raise ValueError("not a regular file")
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

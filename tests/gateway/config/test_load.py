@@ -3,13 +3,19 @@
 # ruff: noqa: E501 - a message is compared whole, in one line
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from gateway.config import ConfigurationError, Loaded, Severity, load, load_text
+from gateway.config import Config, ConfigurationError, Finding, Loaded, Severity, load, load_text
 
 GOOD = """\
 upstreams:
@@ -352,6 +358,40 @@ class TestDigest:
         one = load_text(text, {})
         Path("d.yaml").write_text("a: 2")
         assert one.identity != load_text(text, {}).identity
+
+
+def test_a_review_by_a_layer_above_is_part_of_the_one_answer():
+    """It sees what is right in itself, and says where that stood."""
+    text = GOOD + "  - {name: b, upstream: app, matsch: {}}\n  - {name: c, upstream: app}\n"
+    seen: list[tuple[str, int]] = []
+
+    def review(config: Config, places: Sequence[int]) -> list[Finding]:
+        seen.extend((route.name, place) for route, place in zip(config.routes, places, strict=True))
+        return [Finding(("routes", places[-1], "name"), "not this one")]
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_text(text, {}, review=review)
+    assert seen == [("app", 0), ("c", 2)]
+    assert [problem.path for problem in caught.value.problems] == ["routes[1].matsch", "routes[2].name"]
+
+
+def test_a_new_certificate_under_an_old_name_is_a_change(tmp_path: Path):
+    def write(name: str) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+        now = dt.datetime.now(dt.UTC)
+        made = builder.serial_number(1).not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
+        (tmp_path / "ca").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+    (tmp_path / "g.yaml").write_text(GOOD.replace('http://127.0.0.1:9000"]', 'https://h"], tls: {ca: ca}'))
+    write("first")
+    first = load([tmp_path / "g.yaml"], {})
+    assert tmp_path / "ca" in first.files
+    write("second")
+    second = load([tmp_path / "g.yaml"], {})
+    assert first.identity != second.identity
+    assert first.digest == second.digest
 
 
 def test_layers_above_locate_what_they_find():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,11 +54,13 @@ def test_a_limit_on_what_is_read(tmp_path: Path):
         pytest.param("no", "No such file or directory", id="not there"),
         pytest.param(".", "Is a directory", id="a directory"),
         pytest.param("a\0b", "embedded null byte", id="no path"),
+        pytest.param("pipe", "not a regular file", id="a pipe that nobody writes to"),
         pytest.param("large", "larger than 3 bytes", id="too large"),
     ],
 )
 def test_what_cannot_be_read_says_why(tmp_path: Path, name: str, reason: str):
     (tmp_path / "large").write_bytes(b"1234")
+    os.mkfifo(tmp_path / "pipe")
     reading = Reading(tmp_path)
     with pytest.raises(PydanticCustomError, match=reason):
         read_bytes(FileReference({"file": name}, tmp_path), reading, 3)
