@@ -66,9 +66,10 @@ def _bind(link: Link, inner: Handler, render: Render) -> Handler:
         if done is not None:
             request.when_done(done)
         try:
-            response = request.answer = await call(request, proceed)
+            response = await call(request, proceed)
             if response is None:
                 raise TypeError(f"{type(plugin).__qualname__} returned None instead of a response")
+            request.answer = response
         except GatewayError as error:
             request.abandon()
             return render(error, request)
@@ -82,7 +83,7 @@ def _bind(link: Link, inner: Handler, render: Render) -> Handler:
             return response
 
     if condition is not None:
-        return _conditional(condition, bound, inner)
+        return _conditional(condition, bound, inner, render)
     return bound
 
 
@@ -102,9 +103,13 @@ def _raising(inner: Handler) -> Handler:
     return raising
 
 
-def _conditional(condition: Condition, handler: Handler, otherwise: Handler) -> Handler:
+def _conditional(condition: Condition, handler: Handler, otherwise: Handler, render: Render) -> Handler:
     async def chosen(request: Request) -> Response:
-        return await (handler if condition(request) else otherwise)(request)
+        try:
+            holds = condition(request)
+        except Exception as bug:  # noqa: BLE001 - must neither end the connection nor be a way past the plugin
+            return render(_crashed(bug, request), request)
+        return await (handler if holds else otherwise)(request)
 
     return chosen
 

@@ -142,7 +142,7 @@ async def test_no_more_than_a_chunk_over_the_limit_is_held():
     [
         pytest.param(lambda: Body(b"abc"), 3, True, id="whole, at the limit"),
         pytest.param(lambda: Body(b"abc"), 2, False, id="whole, over it"),
-        pytest.param(lambda: Body(), 0, True, id="empty"),
+        pytest.param(Body, 0, True, id="empty"),
         pytest.param(lambda: Body(None), 0, True, id="neither bytes nor source"),
         pytest.param(lambda: streamed(b"ab", b"c")[0], 3, True, id="streamed, at the limit"),
         pytest.param(lambda: streamed(b"ab", b"c")[0], 2, False, id="streamed, over it"),
