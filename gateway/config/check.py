@@ -24,7 +24,6 @@ from gateway.plugin import Scope as StateScope
 from gateway.plugin.document import read_limited
 from gateway.plugin.tree import Severity
 
-
 LARGEST_PEM: Final = 8 * 1024 * 1024
 """Bytes: the system's whole list of authorities is a quarter of a megabyte."""
 
