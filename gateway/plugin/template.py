@@ -11,7 +11,7 @@ from gateway.plugin.settings import expected
 
 Value = Callable[[Request], str]
 
-_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+_BRACES: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 FIELDS: Final[dict[str, Value]] = {
     "request.id": lambda request: request.id,
@@ -63,12 +63,11 @@ def compile_template(text: str) -> Value:
     """
     parts: list[Value | str] = []
     position = 0
-    escaped = text.replace("{{", "\0").replace("}}", "\1")
-    for found in _PLACEHOLDER.finditer(escaped):
-        parts.append(_literal(escaped[position : found.start()]))
-        parts.append(_placeholder(found[1].strip()))
+    for found in _BRACES.finditer(text):
+        parts.append(text[position : found.start()])
+        parts.append(_part(found))
         position = found.end()
-    parts.append(_literal(escaped[position:]))
+    parts.append(text[position:])
     kept = [part for part in parts if part != ""]
     if not kept:
         return lambda _request: ""
@@ -78,7 +77,9 @@ def compile_template(text: str) -> Value:
     return lambda request: "".join([part if isinstance(part, str) else part(request) for part in kept])
 
 
-def _literal(text: str) -> str:
-    if "{" in text or "}" in text:
+def _part(found: re.Match[str]) -> Value | str:
+    if found[1] is not None:
+        return _placeholder(found[1].strip())
+    if len(found[0]) == 1:
         raise expected("text in which { and } stand in pairs, {{ and }} for braces of their own")
-    return text.replace("\0", "{").replace("\1", "}")
+    return found[0][0]
