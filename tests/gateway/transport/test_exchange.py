@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.errors import (
+    ClientClosed,
+    ConnectFailed,
+    StreamIdle,
+)
+from gateway.http import Body, Request
+from gateway.transport.exchange import send
+
+
+def get(method="GET", path="/", **more):
+    return Request(method, path, host="client.example", **more)
+
+
+async def body_of(response):
+    return (
+        response.body.whole if response.body.whole is not None else b"".join([chunk async for chunk in response.body])
+    )
+
+
+def answers(data: bytes, *, then: str = "stay"):
+    """A conduct that writes ``data`` and stays, closes or resets."""
+
+    async def conduct(seen):
+        await seen.send(data)
+        if then == "close":
+            seen.close()
+        elif then == "reset":
+            await asyncio.sleep(0.02)  # the data must be out before the reset discards it
+            seen.reset()
+
+    return conduct
+
+
+async def test_nobody_listens(pool, timing, refused_url):
+    with pytest.raises(ConnectFailed):
+        await send(pool(refused_url), get(), "/", b"t", timing())
+
+
+async def test_a_whole_body_is_sent_with_its_length(service, pool, timing):
+    target = await service()
+    await send(pool(target.url), get("POST", body=Body(b"hello")), "/", b"t", timing())
+    assert target.requests[0].body == b"hello"
+
+
+@pytest.mark.parametrize("length", [10, None], ids=["known", "unknown"])
+async def test_a_streamed_body_is_sent_as_it_comes(service, pool, timing, stream, length):
+    target = await service()
+    body = Body(None, stream(b"hello", b"world"), length)
+    response = await send(pool(target.url), get("POST", body=body), "/", b"t", timing())
+    assert response.status == 200
+    assert target.requests[0].body == (b"helloworld" if length else b"5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n")
+
+
+async def test_an_upload_that_the_client_breaks_off_breaks_off_at_the_target(service, pool, timing, stream, until):
+    target = await service()
+    connections = pool(target.url)
+    body = Body(None, stream(b"half", error=ClientClosed()), 10)
+    with pytest.raises(ClientClosed):
+        await send(connections, get("POST", body=body), "/", b"t", timing())
+    await until(lambda: connections.total == 0)
+    assert target.requests == []
+
+
+async def test_a_target_that_stops_reading_meets_a_deadline(service, pool, timing, stream):
+    async def conduct(seen):
+        seen.writer.transport.pause_reading()
+        await asyncio.sleep(60)
+
+    target = await service(conduct, reads_body=False)
+    body = Body(None, stream(*[b"x" * 1_000_000] * 40), 40_000_000)
+    with pytest.raises(StreamIdle):
+        await send(pool(target.url), get("PUT", body=body), "/", b"t", timing(idle=0.2))
+
+
+async def test_an_answer_before_the_body_was_sent_is_passed_on_and_ends_the_connection(
+    service, pool, timing, stream, until
+):
+    async def conduct(seen):
+        await seen.answer(b"too big", 413)
+
+    target = await service(conduct, reads_body=False)
+    connections = pool(target.url)
+    source = stream(b"a", hold=asyncio.Event())
+    request = get("POST", body=Body(None, source, 1000))
+    response = await send(connections, request, "/", b"t", timing())
+    assert response.status == 413
+    assert await body_of(response) == b"too big"
+    await until(lambda: connections.total == 0)
+    request.finish(None)  # the exchange ends: so does what is left of the upload
+    await asyncio.sleep(0)
+
+
+async def test_cancellation_drops_the_connection(service, pool, timing, until):
+    async def conduct(seen):
+        await asyncio.sleep(60)
+
+    target = await service(conduct)
+    connections = pool(target.url)
+    task = asyncio.ensure_future(send(connections, get(), "/", b"t", timing()))
+    await until(lambda: target.requests)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: connections.total == 0)

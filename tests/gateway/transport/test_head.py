@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import InternalError
+from gateway.http import Body, Request
+from gateway.http.peer import Peer
+from gateway.transport.head import encode_head
+
+
+def lines(request, target="/", host=b"t:1"):
+    head = encode_head(request, target, host)
+    assert head.endswith(b"\r\n\r\n")
+    return head.decode().split("\r\n")[:-2]
+
+
+def a_request(*fields, method="GET", trusted=False, **more):
+    request = Request(method, "/", fields=[(n.encode(), v.encode()) for n, v in fields], host="client.example", **more)
+    request.peer = Peer("192.0.2.7", 1234, trusted=trusted)
+    return request
+
+
+FORWARDING = ["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http", "X-Forwarded-Host: client.example"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "passed"),
+    [
+        pytest.param([("Accept", "*/*"), ("X-A", "1"), ("x-a", "2")],
+                     ["Accept: */*", "X-A: 1", "x-a: 2"], id="order and repetition are kept"),
+        pytest.param([("Connection", "X-Secret, close"), ("x-secret", "1"), ("X-B", "2")],
+                     ["X-B: 2"], id="what Connection names is dropped"),
+        pytest.param([("Keep-Alive", "5"), ("TE", "trailers"), ("Proxy-Connection", "x"), ("Upgrade", "h2c")], [],
+                     id="hop-by-hop fields are dropped"),
+        pytest.param([("Host", "evil"), ("Content-Length", "9"), ("Transfer-Encoding", "chunked"), ("Expect", "x")], [],
+                     id="framing and Host are ours to write"),
+        pytest.param([("X-Forwarded-For", "1.2.3.4"), ("Forwarded", "for=1.2.3.4"), ("X-Real-IP", "1.2.3.4")], [],
+                     id="a stranger does not say for whom it speaks"),
+    ],
+)  # fmt: skip
+def test_fields_of_the_client(fields, passed):
+    found = lines(a_request(*fields))
+    assert found == ["GET / HTTP/1.1", "Host: t:1", *passed, *FORWARDING, "Via: 1.1 sidegate"]
+
+
+def test_a_trusted_proxy_is_continued():
+    found = lines(a_request(("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-Proto", "https"), trusted=True))
+    assert "X-Forwarded-For: 1.2.3.4, 192.0.2.7" in found
+    assert "X-Forwarded-Proto: https" in found
+
+
+def test_via_is_continued():
+    assert lines(a_request(("Via", "1.0 fred")))[-1] == "Via: 1.0 fred, 1.1 sidegate"
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "expected"),
+    [
+        pytest.param("GET", Body(), None, id="GET without a body says nothing of one"),
+        pytest.param("POST", Body(), "Content-Length: 0", id="POST without a body says so"),
+        pytest.param("GET", Body(b"x"), "Content-Length: 1", id="GET with a body"),
+        pytest.param("POST", Body(None, None, 7), "Content-Length: 7", id="a stream of known length"),
+        pytest.param("POST", Body(None, None, None), "Transfer-Encoding: chunked", id="a stream of unknown length"),
+    ],
+)
+def test_framing(method, body, expected):
+    found = [line for line in lines(a_request(method=method, body=body)) if line.startswith(("Content-L", "Transfer"))]
+    assert found == ([expected] if expected else [])
+
+
+def test_host_is_the_clients_where_none_is_given():
+    assert lines(a_request(), host=b"")[1] == "Host: client.example"
+
+
+@pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/a\n"])
+def test_a_target_that_would_be_more_than_one_is_not_sent(target):
+    with pytest.raises(InternalError):
+        encode_head(a_request(), target, b"t")
