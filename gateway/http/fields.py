@@ -35,7 +35,6 @@ class Kind(IntEnum):
     EXPECT = 14
     TRAILER = 15
     DATE = 16
-    SERVER = 17
 
 
 _NAMES: Final = {
@@ -61,7 +60,6 @@ _NAMES: Final = {
     b"expect": Kind.EXPECT,
     b"trailer": Kind.TRAILER,
     b"date": Kind.DATE,
-    b"server": Kind.SERVER,
 }
 _LIMIT: Final = 4096
 
@@ -78,8 +76,12 @@ class Kinds(dict[bytes, int]):
 
 
 KINDS: Final = Kinds()
+_PLAIN: Final = frozenset({b"keep-alive", b"Keep-Alive", b"close", b"Close", b"Upgrade", b"upgrade"})
+_NONE: Final[frozenset[bytes]] = frozenset()
 
 
 def named_by_connection(value: bytes) -> frozenset[bytes]:
     """The field names, in lower case, that a ``Connection`` value declares to be about this connection only."""
+    if value in _PLAIN:
+        return _NONE
     return frozenset(token.strip().lower() for token in value.split(b",")) - {b"", b"close", b"keep-alive", b"upgrade"}

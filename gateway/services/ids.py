@@ -17,21 +17,35 @@ _NO_TRACE: Final = "0" * 32
 _NO_PARENT: Final = "0" * 16
 
 
-_last = 0
+class _Order:
+    """What request ids of one millisecond share, and how many of it there were."""
+
+    milliseconds = 0
+    prefix = ""
+    count = 0
+
+
+_order = _Order()
 
 
 def request_id() -> str:
-    """A UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, 74 of chance; each greater than the last (§6.2, method 2).
+    """A UUIDv7 (RFC 9562 §5.7); each is greater than the last of this process (§6.2, method 1).
 
-    When the clock stands still or goes back the last one is increased by chance, so that the order holds.
+    48 bits of milliseconds, 43 of chance that are drawn once a millisecond, and a counter of 31 bits that begins by
+    chance: formatting the rest once a millisecond is what makes it cheap.
     """
-    global _last  # noqa: PLW0603 - one order for the whole process
-    value = (_nanoseconds() // 1_000_000) << 74 | _bits(74)
-    if value <= _last:
-        value = _last + 1 + _bits(32)
-    _last = value
-    text = f"{value >> 74:012x}7{value >> 62 & 0xFFF:03x}{0x8000000000000000 | (value & 0x3FFFFFFFFFFFFFFF):016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    order = _order
+    milliseconds = _nanoseconds() // 1_000_000
+    if milliseconds > order.milliseconds or order.count >= 0xFFFFFFFF:
+        milliseconds = max(milliseconds, order.milliseconds + 1)
+        order.milliseconds = milliseconds
+        time, chance = f"{milliseconds:012x}", _bits(42)
+        order.prefix = (
+            f"{time[:8]}-{time[8:]}-7{chance >> 30:03x}-{0x8000 | (chance >> 16) & 0x3FFF:04x}-{chance & 0xFFFF:04x}"
+        )
+        order.count = _bits(31)
+    order.count += 1
+    return f"{order.prefix}{order.count:08x}"
 
 
 def accepted_request_id(given: str) -> str:
@@ -41,7 +55,9 @@ def accepted_request_id(given: str) -> str:
 
 def make_trace() -> bytes:
     """A ``traceparent`` that begins a trace (Trace Context §3.2): not sampled, its id made by chance (flag 2)."""
-    return b"00-%032x-%016x-02" % (_bits(128) | 1, _bits(64) | 1)
+    # One draw and one conversion; that 128 or 64 bits of chance are all zero is not worth a look.
+    digits = _bits(192).to_bytes(24).hex()
+    return f"00-{digits[:32]}-{digits[32:]}-02".encode()
 
 
 def continue_trace(parent: str) -> bytes | None:

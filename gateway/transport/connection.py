@@ -40,12 +40,12 @@ LOW_WATER: Final = 32 * 1024
 Inform = Callable[[int, Fields], None]
 """Takes interim answers (1xx) other than 101."""
 
-_HOP = Kind.HOP
-_CONNECTION = Kind.CONNECTION
-_LENGTH = Kind.CONTENT_LENGTH
-_CODING = Kind.TRANSFER_ENCODING
-_UPGRADE = Kind.UPGRADE
-_DATE = Kind.DATE
+_HOP: Final = int(Kind.HOP)  # plain ints: they compare faster than members of an enumeration
+_CONNECTION: Final = int(Kind.CONNECTION)
+_LENGTH: Final = int(Kind.CONTENT_LENGTH)
+_CODING: Final = int(Kind.TRANSFER_ENCODING)
+_UPGRADE: Final = int(Kind.UPGRADE)
+_DATE: Final = int(Kind.DATE)
 
 
 class Answer:
@@ -85,8 +85,8 @@ class Answer:
         self.inform = inform
         self.status = 0
         self.reason = b""
-        self.fields: list[tuple[bytes, bytes]] = []
-        self.trailer_fields: list[tuple[bytes, bytes]] | None = None
+        self.fields: Fields = ()
+        self.trailer_fields: Fields = ()
         self.length: int | None = None
         self.bodiless = False
         self.until_close = False
@@ -191,7 +191,9 @@ class Connection(asyncio.BufferedProtocol):
         "_head_bytes",
         "_on_free",
         "_on_lost",
+        "_others",
         "_parser",
+        "_passing",
         "_paused_reading",
         "_sent",
         "_write_paused",
@@ -218,6 +220,10 @@ class Connection(asyncio.BufferedProtocol):
         self._on_lost = on_lost
         self._parser: httptools.HttpResponseParser | None = None
         self._answer: Answer | None = None
+        self._passing: list[tuple[bytes, bytes]] = []
+        """Fields that go on to the client as they are; after the head: trailers."""
+        self._others: list[tuple[bytes, bytes]] = []
+        """Fields that mean something here."""
         self._head: asyncio.Future[None] | None = None
         self._head_bytes = 0
         self._sent = True
@@ -237,6 +243,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         self._answer = answer
+        self._passing, self._others = [], []
         self._head_bytes = 0
         self._sent = sent
         self.used += 1
@@ -392,28 +399,22 @@ class Connection(asyncio.BufferedProtocol):
             answer.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        answer = self._answer
-        if answer is None:
-            return
-        if answer.status:
-            if answer.trailer_fields is None:
-                answer.trailer_fields = []
-            if KINDS[name] == 0:  # framing and routing fields are not allowed in trailers (RFC 9110 §6.5.1)
-                answer.trailer_fields.append((name, value))
-        else:
-            answer.fields.append((name, value))
+        # In trailers, only what passes is allowed: no framing, no routing (RFC 9110 §6.5.1).
+        (self._others if KINDS[name] else self._passing).append((name, value))
 
     def on_headers_complete(self) -> None:
         answer, parser = self._answer, self._parser
         if answer is None or parser is None:
             return
         status = parser.get_status_code()
+        fields, others = self._passing, self._others
+        self._passing, self._others = [], []
         if status < 200 and status != 101:
             if answer.inform is not None and status != 100:
-                answer.inform(status, answer.fields)
-            answer.fields, answer.reason = [], b""
+                answer.inform(status, fields)
+            answer.reason = b""
             return
-        answer.fields = _frame(answer, status)
+        answer.fields = _frame(answer, status, fields, others)
         answer.status = status
         if answer.head_only and status != 101:
             answer.complete = answer.bodiless = True
@@ -430,6 +431,7 @@ class Connection(asyncio.BufferedProtocol):
         answer, parser = self._answer, self._parser
         if answer is not None and answer.status and parser is not None:
             answer.complete = True
+            answer.trailer_fields = self._passing
             answer.keep_alive = answer.keep_alive and parser.should_keep_alive()
 
     # -- the end of an exchange --------------------------------------------------------------------------------
@@ -509,38 +511,41 @@ class RawTunnel:
         self._connection.retire()
 
 
-def _frame(answer: Answer, status: int) -> list[tuple[bytes, bytes]]:
+def _frame(answer: Answer, status: int, fields: list[tuple[bytes, bytes]], others: list[tuple[bytes, bytes]]) -> Fields:
     """Read the framing out of the head (RFC 9112 §6.3) and return the fields that go on to the client."""
-    kept: list[tuple[bytes, bytes]] = []
     length: int | None = None
     chunked = upgrade = False
     named: frozenset[bytes] = frozenset()
     answer.keep_alive = True
-    for pair in answer.fields:
-        kind = KINDS[pair[0]]
+    for pair in others:
+        name, value = pair
+        kind = KINDS[name]
         if kind == _LENGTH:
-            length = int(pair[1]) if pair[1].isdigit() else None  # llhttp has refused what is not a number
+            length = int(value) if value.isdigit() else None  # llhttp has refused what is not a number
             if answer.head_only or status == 304:
-                kept.append(pair)  # the length of the body that is not sent
+                fields.append(pair)  # the length of the body that is not sent
+        elif kind == _DATE:
+            answer.dated = True
+            fields.append(pair)
+        elif kind == _CONNECTION:
+            if value == b"keep-alive":
+                continue
+            named |= named_by_connection(value)
+            if b"close" in value.lower():
+                answer.keep_alive = False
         elif kind == _CODING:
             chunked = True
-            if pair[1].lower() != b"chunked":
+            if value.lower() != b"chunked":
                 raise MalformedAnswer(reason="a transfer coding other than chunked")
-        elif kind == _CONNECTION:
-            named |= named_by_connection(pair[1])
-            if b"close" in pair[1].lower():
-                answer.keep_alive = False
         elif kind == _UPGRADE:
             upgrade = True
             if status in (101, 426):
-                kept.append(pair)
+                fields.append(pair)
         elif kind != _HOP:
-            kept.append(pair)
-            if kind == _DATE:
-                answer.dated = True
+            fields.append(pair)
     if named:
-        kept = [pair for pair in kept if pair[0].lower() not in named]
-    if status in (204, 304) or status == 101:
+        fields = [pair for pair in fields if pair[0].lower() not in named]
+    if status == 204 or status == 304 or status == 101:  # noqa: PLR1714 - two compares beat a look-up here
         answer.bodiless = True
         answer.length = 0
     else:
@@ -548,7 +553,7 @@ def _frame(answer: Answer, status: int) -> list[tuple[bytes, bytes]]:
         answer.until_close = not chunked and length is None and not answer.head_only
     if status == 101 and not upgrade:
         raise MalformedAnswer(reason="101 without Upgrade")
-    return kept
+    return fields
 
 
 def _why(error: httptools.HttpParserError) -> str:

@@ -23,8 +23,7 @@ _VIA: Final = int(Kind.VIA)
 _TRACESTATE: Final = int(Kind.TRACESTATE)
 _TRAILER: Final = int(Kind.TRAILER)
 _DATE: Final = int(Kind.DATE)
-_SERVER: Final = int(Kind.SERVER)
-_PASSED: Final = frozenset({_TRAILER, _DATE, _SERVER, _TRACESTATE})
+_PASSED: Final = frozenset({_TRAILER, _DATE, _TRACESTATE})
 
 BODIED: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose empty body is announced with ``Content-Length: 0`` (RFC 9110 §8.6)."""
@@ -38,10 +37,13 @@ def encode_head(request: Request, target: str, host: bytes) -> bytes:
     """
     peer: Peer = request.peer or NOWHERE
     asked = request.host
-    line = f"{request.method} {target} HTTP/1.1\r\nHost: "
-    out = [line.encode("utf-8", "surrogateescape") + (host or asked.encode("utf-8", "surrogateescape"))]
-    if out[0].count(b"\n") != 1 or out[0].count(b" ") != 3:
-        raise InternalError(reason="a rewritten request target cannot be sent")
+    line = f"{request.method} {target} HTTP/1.1"
+    if not line.isprintable() or line.count(" ") != 2:
+        _check_line(line)
+    out = [
+        line.encode("utf-8", "surrogateescape"),
+        b"Host: " + (host or asked.encode("utf-8", "surrogateescape")),
+    ]
     via = VIA
     named: frozenset[bytes] = frozenset()
     forwarded: list[tuple[int, bytes, bytes]] | None = None
@@ -51,8 +53,7 @@ def encode_head(request: Request, target: str, host: bytes) -> bytes:
         if kind == 0:
             out.append(name + b": " + value)
         elif kind == _CONNECTION:
-            if value != b"keep-alive" and value != b"close":  # noqa: PLR1714 - two compares beat a set look-up here
-                named |= named_by_connection(value)
+            named |= named_by_connection(value)
         elif kind == _VIA:
             via = value + b", " + via
         elif kind in _PASSED:
@@ -64,26 +65,30 @@ def encode_head(request: Request, target: str, host: bytes) -> bytes:
     if named:
         out[1:] = [each for each in out[1:] if each.partition(b":")[0].lower() not in named]
     out.append(peer.lines(asked) if forwarded is None else _continued(peer, asked, forwarded))
-    out.append(b"Via: " + via)
-    if request.id:
-        out.append(b"X-Request-Id: " + request.id.encode())
-    if request.trace is not None:
-        out.append(b"traceparent: " + request.trace)
-    _frame(request, out)
+    trace = request.trace
+    if trace is not None:
+        out.append(b"Via: %b\r\nX-Request-Id: %b\r\ntraceparent: %b" % (via, request.id.encode(), trace))
+    else:
+        out.append(b"Via: %b\r\nX-Request-Id: %b" % (via, request.id.encode()))
+    length = request.body.length
+    if length or request.upgrade or request.method in BODIED:
+        out.append(_framing(request, length))
+    out.append(b"\r\n")
     return b"\r\n".join(out)
 
 
-def _frame(request: Request, out: list[bytes]) -> None:
-    body = request.body
-    if request.upgrade:
-        out.append(b"Connection: Upgrade\r\nUpgrade: " + request.upgrade.encode("ascii", "replace"))
-    length = body.length
-    if length is None:
-        out.append(b"Transfer-Encoding: chunked\r\n\r\n")
-    elif length or request.method in BODIED:
-        out.append(b"Content-Length: %d\r\n\r\n" % length)
-    else:
-        out.append(b"\r\n")
+def _check_line(line: str) -> None:
+    """Bytes that are not UTF-8 may pass, as they came; a space or control character would make another request."""
+    if line.count(" ") != 2 or any(char < " " or char == "\x7f" for char in line):
+        raise InternalError(reason="a rewritten request target cannot be sent")
+
+
+def _framing(request: Request, length: int | None) -> bytes:
+    framing = b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
+    if not request.upgrade:
+        return framing
+    upgrade = b"Connection: Upgrade\r\nUpgrade: " + request.upgrade.encode("ascii", "replace")
+    return upgrade if length == 0 else upgrade + b"\r\n" + framing
 
 
 def _continued(peer: Peer, host: str, given: list[tuple[int, bytes, bytes]]) -> bytes:
