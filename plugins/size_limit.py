@@ -18,7 +18,7 @@ class SizeLimitSettings(Settings):
     json_: Size = Field(
         default=100_000,
         alias="json",
-        description="Largest body of `application/json` and `+json` types; more is a 413. 100KB because an API's "
+        description="Largest body of `/json` and `+json` types; more is a 413. 100KB because an API's "
         "documents seldom are larger and a parser's work grows with them.",
     )
     form: Size = Field(default=1_000_000, description="Largest `application/x-www-form-urlencoded` body.")
@@ -42,7 +42,9 @@ class SizeLimit(Plugin[SizeLimitSettings]):
         body = request.body
         length = body.length
         if length != 0:
-            limit = self._limit(request.headers.get("Content-Type", ""))
+            # A sender who names several types gets the least room: nobody knows which one the target believes.
+            types = request.headers.getall("Content-Type", [""])
+            limit = min(self._limit(each) for line in types for each in line.split(","))
             if length is None:
                 body.filter(_Counted(self, limit), changes=False)
             elif length > limit:
@@ -60,7 +62,7 @@ class SizeLimit(Plugin[SizeLimitSettings]):
 
     def _limit(self, media_type: str) -> int:
         kind = media_type.partition(";")[0].strip().lower()
-        if kind == "application/json" or kind.endswith("+json"):
+        if kind.endswith(("/json", "+json")):
             return self.settings.json_
         if kind == "application/x-www-form-urlencoded":
             return self.settings.form
