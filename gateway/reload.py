@@ -19,6 +19,7 @@ from typing import Any, Final
 from gateway.config.load import ConfigurationError, Loaded, load
 from gateway.config.model import Config
 from gateway.runtime import Runtime, Services, build
+from gateway.runtime.review import findings
 
 log = logging.getLogger("gateway.reload")
 
@@ -108,10 +109,12 @@ class Reloader:
 
     async def reload(self, *, even_if_unchanged: bool = False) -> bool:
         """Take up what the files say now. True if it was taken up or nothing had changed; never raises."""
+        if not self._paths:  # made in memory (`gateway proxy`): there is nothing that could say otherwise
+            return True
         async with self._turn:
             began = time.monotonic()
             try:
-                loaded = await asyncio.to_thread(load, self._paths)
+                loaded = await asyncio.to_thread(load, self._paths, review=findings)
                 if loaded.identity == self.loaded.identity and not even_if_unchanged:
                     return True
                 self._check(loaded)

@@ -1,0 +1,75 @@
+"""What is wrong with a configuration that only shows when its routes and chains are looked at together.
+
+Asked before a configuration is taken up, at the start, by a reload and by ``gateway check``, which thus agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from gateway import registry
+from gateway.chain import AnyOf, disorders
+from gateway.config.check import Finding
+from gateway.config.entry import AnyEntry, PluginEntry
+from gateway.config.model import Config, Route
+from gateway.config.routing import doubts
+from gateway.config.wording import Step
+from gateway.plugin.tree import Severity
+from gateway.route import unreachable
+
+Placed = tuple[tuple[Step, ...], PluginEntry | AnyEntry]
+"""An entry of a list and its path in the files."""
+
+
+def findings(config: Config, places: Sequence[int]) -> Iterator[Finding]:
+    """Mistakes and warnings, in no order: what `gateway.config.load` takes as ``review``.
+
+    ``places`` says where in the files each route stands.
+    """
+    yield from _unreachable(config, places)
+    for place, route in zip(places, config.routes, strict=True):
+        for location, why in doubts(route.match):
+            yield Finding(("routes", place, "match", *location), why, severity=Severity.WARNING)
+        yield from _orders(entries_of(config, route, place))
+    for name, upstream in config.upstreams.items():
+        path: tuple[Step, ...] = ("upstreams", name, "attempt")
+        yield from _orders([((*path, index), entry) for index, entry in enumerate(upstream.attempt)])
+
+
+def _unreachable(config: Config, places: Sequence[int]) -> Iterator[Finding]:
+    numbered = [(index, route.match) for index, route in enumerate(config.routes)]
+    for index, other in unreachable(numbered):
+        yield Finding(
+            ("routes", places[index]),
+            f"no request can take this route: all that it matches go to {config.routes[other].name!r} before",
+            severity=Severity.WARNING,
+        )
+
+
+def entries_of(config: Config, route: Route, place: int) -> list[Placed]:
+    """A route's effective list, outermost first, each entry with its path in the files.
+
+    Entries are told apart by being the same object, as `Config.entries_of` hands on what the lists hold.
+    """
+    effective = {id(entry) for entry in config.entries_of(route)}
+    lists: list[tuple[tuple[Step, ...], Iterable[PluginEntry | AnyEntry]]] = [
+        (("defaults", "plugins"), config.defaults.plugins),
+        (("routes", place, "plugins"), route.plugins),
+    ]
+    return [
+        ((*path, index), entry)
+        for path, entries in lists
+        for index, entry in enumerate(entries)
+        if id(entry) in effective
+    ]
+
+
+def _orders(placed: Sequence[Placed]) -> Iterator[Finding]:
+    # What runs for some requests only cannot be said to end the list or to stand wrong in it for all.
+    always = [(path, entry) for path, entry in placed if entry.when is None and entry.mode.value != "off"]
+    classes = [
+        (entry.name, AnyOf if isinstance(entry, AnyEntry) else registry.find(entry.plugin)) for _, entry in always
+    ]
+    for disorder in disorders(classes):
+        severity = Severity.ERROR if disorder.fatal else Severity.WARNING
+        yield Finding(always[disorder.index][0], disorder.message, severity=severity)
