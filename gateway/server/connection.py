@@ -14,20 +14,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
-from gateway.errors import ClientClosed, GatewayError, HeadTooLarge, RequestTimeout, TruncatedAnswer
+from gateway.errors import ClientClosed, GatewayError, HeadTooLarge, MalformedAnswer, RequestTimeout
 from gateway.http import Body, Fields, Request, Response
 from gateway.http.peer import Peer
 from gateway.server import intake
-from gateway.server.answer import CONTINUE, encode_answer, encode_interim, without_body
+from gateway.server.answer import CONTINUE, encode_answer, encode_interim
 from gateway.server.body import ClientBody
+from gateway.server.sending import received, send
 from gateway.server.tunnel import ClientSide, pump
 from gateway.services.clock import Deadlines
 from gateway.services.ids import request_id
@@ -54,11 +57,13 @@ class ClientConnection(RequestHandler):
     """One client connection, from accept to close; serves its requests one after the other."""
 
     __slots__ = (
+        "_asked",
         "_broken",
         "_due",
         "_error",
         "_head_bytes",
-        "_payload",
+        "_head_end",
+        "_inside",
         "_tunnel",
         "edge",
         "host",
@@ -68,14 +73,15 @@ class ClientConnection(RequestHandler):
 
     def __init__(self, manager: EdgeServer, loop: asyncio.AbstractEventLoop, preface: Preface | None) -> None:
         limits = manager.edge.limits
+        # A different number than the line's, so that the error tells which of the two was too long.
+        field_limit = limits.header if limits.header != limits.url else limits.header + 1
         super().__init__(
             manager,
             loop=loop,
             keepalive_timeout=0,  # our own deadlines serve all connections with one timer each
             access_log=None,  # type: ignore[arg-type]
             max_line_size=limits.url,
-            # A different number than the line's, so that the error tells which of the two was too long.
-            max_field_size=limits.header if limits.header != limits.url else limits.header + 1,
+            max_field_size=field_limit,
             max_headers=limits.headers,
             read_bufsize=_READ,
             auto_decompress=False,
@@ -83,14 +89,33 @@ class ClientConnection(RequestHandler):
         self.edge: Edge = manager.edge
         self.peer = Peer("")
         self.preface = preface
-        self.host = ""
+        self.host: str | None = None
         """The last Host that was found valid: a connection seldom asks for another."""
+        self._asked = False
+        """A request came."""
         self._error: GatewayError | None = None
         self._broken = False
         self._head_bytes = 0
-        self._payload: StreamReader | None = None
+        """Of a head that is not whole yet."""
+        self._head_end = b""
+        """Its last three bytes: the empty line may be cut."""
+        self._inside: StreamReader | None = None
+        """The body that the parser is in the middle of, if any."""
         self._due: Deadlines | None = None
         self._tunnel: ClientSide | None = None
+
+    def fresh_parser(self) -> HttpRequestParser:
+        """A parser like this connection's own, at the beginning of a request."""
+        return HttpRequestParser(
+            self,
+            self._loop,
+            _READ,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+        )
 
     # -- asyncio and aiohttp -----------------------------------------------------------------------------------
 
@@ -128,29 +153,52 @@ class ClientConnection(RequestHandler):
             if rest is None:
                 return
             self.preface, data = None, rest
+        inside = self._inside
+        if inside is not None and inside.is_eof():
+            inside = self._inside = None
         try:
             messages, upgraded, tail = self._parser.feed_data(data)
         except HttpProcessingError as error:
+            if self._head_bytes == 0 and inside is None:
+                self._enqueue(intake.before_the_error(self, data), data)
             self.refuse(intake.refusal(error, self.max_line_size))
             return
         if messages:
-            self._head_bytes = 0
-            self._messages.extend(messages)
-            waiter = self._waiter
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
-            if len(self._messages) >= self._max_msg_queue_size and not self._buffer_paused:
-                self._pause_reading_for_buffer()
-            self._upgraded = upgraded
-            if upgraded and tail:
-                self._message_tail = tail
-        elif self._waiter is not None and data:
-            self._more_of_a_head(len(data))
+            self._enqueue(messages, data)
+            if upgraded:
+                self._upgraded, self._message_tail = True, tail
+        elif data and (inside is None or inside.is_eof()):
+            self._more_of_a_head(data, begins=inside is not None)
 
-    def _more_of_a_head(self, count: int) -> None:
-        if self._head_bytes == 0 and self._due is not self.edge.head_deadline:
+    def _enqueue(self, messages: Sequence[Any], data: bytes) -> None:
+        """Requests whose heads are whole."""
+        if not messages:
+            return
+        if len(data) + self._head_bytes > self.edge.limits.head and intake.too_large(messages, self.edge.limits.head):
+            self.refuse(HeadTooLarge(reason=f"head of more than {self.edge.limits.head} bytes"))
+            return
+        message, payload = messages[-1]
+        self._inside = None if payload is EMPTY_PAYLOAD or payload.is_eof() else payload
+        if message.upgrade and self._inside is None:
+            # aiohttp stops at the end of a request for a WebSocket only; what follows any other is dropped by it.
+            self._upgraded, self._message_tail = True, intake.behind(messages, self._head_end + data)
+        self._head_bytes, self._head_end = 0, b""
+        self._messages.extend(messages)
+        self._wake()
+        if len(self._messages) >= self._max_msg_queue_size and not self._buffer_paused:
+            self._pause_reading_for_buffer()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _more_of_a_head(self, data: bytes, *, begins: bool) -> None:
+        if self._head_bytes == 0 and self._waiter is not None and self._due is not self.edge.head_deadline:
             self._wait_until(self.edge.head_deadline)
-        self._head_bytes += count
+        # Of bytes that end a body and begin a head it is not known how many are the head's.
+        self._head_bytes += 1 if begins else len(data)
+        self._head_end = (self._head_end + data)[-3:]
         if self._head_bytes > self.edge.limits.head:
             self.refuse(HeadTooLarge(reason=f"head of more than {self.edge.limits.head} bytes"))
 
@@ -162,18 +210,21 @@ class ClientConnection(RequestHandler):
         self._broken = True
         if not self._fail_body(error):
             self._error = error
-            waiter = self._waiter
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+            self._wake()
 
     def _fail_body(self, error: GatewayError) -> bool:
-        payload = self._payload
-        if payload is None:  # a request that waits in line may have the broken body
-            payload = self._messages[-1][1] if self._messages else None
-        if payload is None or payload is EMPTY_PAYLOAD or payload.is_eof():
+        payload = self._inside
+        if payload is None or payload.is_eof():
             return False
         payload.set_exception(error)
         return True
+
+    def _unread(self) -> bool:
+        """There is, or will be, something from the client that nobody reads."""
+        inside = self._inside
+        return bool(self._messages or self._head_bytes or self._message_tail) or (
+            inside is not None and not inside.is_eof()
+        )
 
     def _wait_until(self, deadline: Deadlines | None) -> None:
         due, self._due = self._due, deadline
@@ -184,11 +235,11 @@ class ClientConnection(RequestHandler):
 
     def on_deadline(self) -> None:
         """Idle for too long, a head that does not end, or a client that does not read."""
-        due, self._due = self._due, None
-        if due is self.edge.send_deadline:
-            self.abort()
+        self._due = None
+        if self._waiter is None:
+            self.abort()  # an answer is under way, or all is said and the client does not take it
         elif self._head_bytes == 0:
-            self.force_close()  # idle, or connected and said nothing: nobody is there to read an answer
+            self.close()  # idle, or connected and said nothing: nobody is there to read an answer
         else:
             self.refuse(RequestTimeout(reason="the head did not end in time"))
 
@@ -197,7 +248,10 @@ class ClientConnection(RequestHandler):
         if self._tunnel is not None:
             self._tunnel.leave()
         elif self._waiter is not None and not self._messages and self._head_bytes == 0:
-            self.close()
+            if self._asked or self.preface is not None:
+                self.close()
+            else:
+                self._wait_until(self.edge.fresh_deadline)
 
     def abort(self) -> None:
         """Cut the connection (RST): the one sign of a cut body that every client understands."""
@@ -215,7 +269,7 @@ class ClientConnection(RequestHandler):
     async def start(self) -> None:
         """Serve requests until the connection is to be closed."""
         try:
-            while not self._force_close and await self._next():
+            while not self._force_close and (self._messages or await self._next()):
                 message, payload = self._messages.popleft()
                 if self._parser is not None:
                     self._parser.message_consumed()
@@ -236,17 +290,17 @@ class ClientConnection(RequestHandler):
         finally:
             self._task_handler = None
             if self.transport is not None:
+                self._wait_until(self.edge.send_deadline)  # until connection_lost: what is written must be taken
                 self.transport.close()
 
     async def _next(self) -> bool:
         """Wait for a request; False when none will come."""
-        if self._messages:
-            return True
         if self._broken or self._close:
             return False
         waiter = self._waiter = self._loop.create_future()
         if self._due is None:
-            deadline = self._due = self.edge.keep_alive_deadline
+            edge = self.edge
+            deadline = self._due = edge.head_deadline if self._head_bytes else edge.keep_alive_deadline
             deadline.add(self)
         try:
             await waiter
@@ -268,13 +322,14 @@ class ClientConnection(RequestHandler):
     async def _serve(self, message: Any, payload: StreamReader) -> bool:
         """Serve one request; False if the connection is to be closed after it."""
         edge, source = self.edge, None
+        self._asked = True
         if payload is EMPTY_PAYLOAD:
             body = Body()
         elif payload.is_eof():
             body = Body(payload.read_nowait())
         else:
-            self._payload = payload
-            source = ClientBody(self, payload, expects="Expect" in message.headers)
+            expects = "Expect" in message.headers and message.version == (1, 1)  # RFC 9110 §10.1.1
+            source = ClientBody(self, payload, expects=expects)
             body = Body(None, source, None if message.chunked else int(message.headers["Content-Length"]))
         runtime = edge.runtime
         request, objection = intake.request_of(self, message, body)
@@ -286,25 +341,29 @@ class ClientConnection(RequestHandler):
                 response = runtime.refuse(objection, request)
         finally:
             if response is None:  # the client left before it had an answer
-                edge.finish(request, None, sent=0, received=_received(source, body), aborted=True)
+                edge.finish(request, None, sent=0, received=received(source, body), aborted=True)
         if response.tunnel is not None:
-            await self._switch(request, response)
-            return False
+            if request.upgrade:
+                await self._switch(request, response)
+                return False
+            response.tunnel.close()
+            response = runtime.refuse(MalformedAnswer(reason="101 that nobody asked for"), request)
         closing = (
             message.should_close
             or edge.draining
+            or objection is not None
+            or (request.version == 10 and response.body.length is None)
             or (response.error is not None and response.error.closes)
             or (source is not None and not payload.is_eof() and not _worth_reading(source, body))
         )
-        if not await self._send(request, response, source, closing=closing):
+        if not await send(self, request, response, source, closing=closing):
             return False
-        if self._upgraded:
+        if self._upgraded and not closing:
             self._stay()
-        if source is not None:
-            self._payload = None
-            if not payload.is_eof() and (closing or not await self._read_away(source)):
-                await self._linger()
-                return False
+        if source is not None and not payload.is_eof() and (closing or not await self._read_away(source)):
+            closing = True
+        if closing and (objection is not None or self._unread()):
+            await self._linger()
         return not closing
 
     def _stay(self) -> None:
@@ -319,89 +378,11 @@ class ClientConnection(RequestHandler):
         if self._buffer_paused:
             self._resume_reading_if_drained()
 
-    async def _send(self, request: Request, response: Response, source: ClientBody | None, *, closing: bool) -> bool:
-        """Send an answer and end the exchange. False if the connection was cut on the way."""
-        edge, body = self.edge, response.body
-        whole = body.whole
-        http10 = request.version == 10
-        bodiless = without_body(request, response)
-        try:
-            head = encode_answer(request, response, edge.date(), closing=closing, bodiless=bodiless)
-        except GatewayError as error:  # a plugin made a field that cannot be sent
-            body.close()
-            response = edge.runtime.refuse(error, request)
-            body, whole = response.body, response.body.whole
-            head = encode_answer(request, response, edge.date(), closing=closing, bodiless=bodiless)
-        sent, complete = 0, True
-        try:
-            if bodiless:
-                body.close()
-                self._write(head)
-            elif whole is not None:
-                sent = len(whole)
-                self._write(head + whole if sent < _SMALL else head)
-                if sent >= _SMALL:
-                    self._write(whole)
-                if self._paused:
-                    await self._drained()
-            else:
-                self._write(head)
-                chunked = body.length is None and not http10
-                complete, sent = await self._send_stream(request, response, chunked=chunked)
-        finally:
-            if not complete or self.transport is None:
-                body.close()
-            edge.finish(
-                request,
-                response,
-                sent=sent,
-                received=_received(source, request.body),
-                aborted=not complete or self.transport is None,
-            )
-        return complete
-
-    async def _send_stream(self, request: Request, response: Response, *, chunked: bool) -> tuple[bool, int]:
-        """Send a body as it comes. (False, bytes) if it broke off: then the connection is cut, never ended cleanly."""
-        body, sent = response.body, 0
-        declared = body.length
-        transport = self.transport
-        assert transport is not None
-        try:
-            while chunk := await body.pull():
-                sent += len(chunk)
-                if declared is not None and sent > declared:
-                    raise TruncatedAnswer(reason="more bytes than declared")
-                if chunked:
-                    transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
-                else:
-                    transport.write(chunk)
-                if self._paused:
-                    await self._drained()
-            if declared is not None and sent != declared:
-                raise TruncatedAnswer(reason="fewer bytes than declared")
-            if chunked:
-                transport.write(_last_chunk(body))
-        except GatewayError as error:
-            request.error = error
-            self.abort()
-            return False, sent
-        except ConnectionError:
-            return False, sent
-        except asyncio.CancelledError:
-            request.error = ClientClosed(reason="left while the answer was sent")
-            body.close()
-            raise
-        except Exception:
-            log.exception("unhandled error in the body of exchange %s", request.id)
-            self.abort()
-            return False, sent
-        return True, sent
-
-    def _write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         if self.transport is not None:
             self.transport.write(data)
 
-    async def _drained(self) -> None:
+    async def drained(self) -> None:
         """Wait until the client has read what was written, but not for ever."""
         self._wait_until(self.edge.send_deadline)
         try:
@@ -413,7 +394,7 @@ class ClientConnection(RequestHandler):
         """Answer what was no request (RFC 9112 §2.2, §3): nothing the client sent is in the answer."""
         request = Request("-", "-", client_ip=self.peer.address, received=monotonic(), id=request_id())
         request.peer = self.peer
-        await self._send(request, self.edge.runtime.refuse(error, request), None, closing=True)
+        await send(self, request, self.edge.runtime.refuse(error, request), None, closing=True)
         await self._linger()
 
     async def _read_away(self, source: ClientBody) -> bool:
@@ -441,11 +422,10 @@ class ClientConnection(RequestHandler):
         """Hand both connections to a tunnel until one side ends it."""
         tunnel, transport = response.tunnel, self.transport
         assert tunnel is not None
-        received = sent = 0
         if transport is None:
             tunnel.close()
         else:
-            self._write(encode_answer(request, response, self.edge.date(), closing=False, bodiless=True))
+            self.write(encode_answer(request, response, self.edge, False, True))
             side = self._tunnel = ClientSide(transport, self._drained_now, websocket=request.upgrade == "websocket")
             self.set_parser(side)  # type: ignore[arg-type]  # it wants what ClientSide offers: feed_data and feed_eof
             if self.edge.draining:
@@ -454,13 +434,12 @@ class ClientConnection(RequestHandler):
                 await pump(side, tunnel)
             finally:
                 self._tunnel = None
-                received, sent = side.received, side.sent
                 tunnel.close()
-                self.edge.finish(request, response, sent=sent, received=received, aborted=False)
+                self.edge.finish(request, response, sent=side.sent, received=side.received, aborted=False)
 
     async def _drained_now(self) -> None:
-        if self._paused:
-            await self._drained()
+        if self.writing_paused:
+            await self.drained()
 
 
 class EdgeServer(web.Server):
@@ -479,17 +458,5 @@ async def _unused(_request: object) -> None:
     raise AssertionError("ClientConnection.start serves requests itself")
 
 
-def _received(source: ClientBody | None, body: Body) -> int:
-    return source.received if source is not None else len(body.whole or b"")
-
-
 def _worth_reading(source: ClientBody, body: Body) -> bool:
     return not source.awaits_continue and body.length is not None and body.length <= _SMALL
-
-
-def _last_chunk(body: Body) -> bytes:
-    trailers = body.trailers
-    if not trailers:
-        return b"0\r\n\r\n"
-    lines = "".join(f"{name}: {value}\r\n" for name, value in trailers.items())
-    return b"0\r\n" + lines.encode("utf-8", "surrogateescape") + b"\r\n"

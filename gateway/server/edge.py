@@ -18,6 +18,10 @@ from gateway.services.clock import Deadlines, Wheel
 if TYPE_CHECKING:
     from gateway.server.connection import ClientConnection
 
+FRESH = 1.0
+"""Seconds a connection that has asked for nothing yet is left when the gateway leaves: it was accepted, and its request
+may be on the way."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -93,6 +97,7 @@ class Edge:
         self.keep_alive_deadline: Deadlines = wheel.of(limits.keep_alive)
         self.body_deadline: Deadlines = wheel.of(limits.body_idle)
         self.send_deadline: Deadlines = wheel.of(limits.send_idle)
+        self.fresh_deadline: Deadlines = wheel.of(FRESH)
 
     def is_trusted(self, address: str) -> bool:
         """Whether a peer may say for whom it speaks. An empty address is a unix socket: local, and trusted."""
@@ -131,15 +136,7 @@ class Edge:
             self._date = b"Date: " + email.utils.formatdate(usegmt=True).encode()
         return self._date
 
-    def finish(
-        self,
-        request: Request,
-        response: Response | None,
-        *,
-        sent: int,
-        received: int,
-        aborted: bool,
-    ) -> None:
+    def finish(self, request: Request, response: Response | None, sent: int, received: int, aborted: bool) -> None:
         """End an exchange: `done` of its plugins, metrics, access log. No ``response``: the client left first."""
         error = request.error
         if response is None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
-from aiohttp import hdrs
+from aiohttp import HttpVersion11, hdrs
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from gateway.errors import (
     BadRequest,
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from gateway.server.connection import ClientConnection
     from gateway.server.edge import Edge
 
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-"""``uri-host [":" port]`` (RFC 9110 §7.2), not empty."""
+_HOST: Final = re.compile(
+    r"(?:(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+|\[(?P<six>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?"
+)
+"""``uri-host [":" port]`` (RFC 9110 §7.2), not empty; without the comma, which a list of two Hosts would have."""
 
 
 def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[Request, GatewayError | None]:
@@ -41,15 +45,19 @@ def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[
     host = headers.get(hdrs.HOST, "")
     path, query = target, ""
     try:
+        if host != connection.host:
+            connection.host = _checked_host(host, message.version)
         if target[0] != "/":
             target, host = _absolute(method, target, host)
         path, _, query = target.partition("?")
-        if host != connection.host:
-            connection.host = _checked_host(host, message.version)
         if message.version != (1, 1) or method == "CONNECT" or method == "TRACE" or "#" in target:  # noqa: PLR1714
             _unusual(edge, message, target)
+        if message.chunked and headers["Transfer-Encoding"].lower() != "chunked":
+            raise MalformedMessage(reason="a transfer coding other than chunked")
+        if "Expect" in headers and headers["Expect"].lower() != "100-continue":
+            raise ExpectationFailed
     except GatewayError as error:
-        objection, path = error, "-"
+        objection, path, query = error, "-", ""
     request = Request(
         method,
         path,
@@ -63,7 +71,7 @@ def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[
         received=monotonic(),
     )
     request.peer = peer
-    given = headers.get("X-Request-Id")
+    given = headers.get("X-Request-Id") if objection is None else None
     request.id = accepted_request_id(given) or request_id() if given else request_id()
     parent = headers.get("traceparent")
     request.trace = (continue_trace(parent) if parent else None) or make_trace()
@@ -73,10 +81,8 @@ def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[
         request.inform = connection.interim
     else:
         request.version = 10
-    if message.upgrade:
+    if message.upgrade and request.version == 11:  # RFC 9110 §7.8: not in HTTP/1.0
         request.upgrade = _upgrade(headers.get("Upgrade", ""))
-    if "Expect" in headers and objection is None and headers["Expect"].lower() != "100-continue":
-        objection = ExpectationFailed()
     return request, objection
 
 
@@ -86,19 +92,29 @@ def _absolute(method: str, target: str, host: str) -> tuple[str, str]:
         return "/*", host
     if method == "CONNECT":
         return "/", host
-    parts = urlsplit(target)
-    if parts.scheme.lower() not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
         raise BadRequest(reason="a request target in no form that is served here")
-    path = parts.path or "/"
-    return f"{path}?{parts.query}" if parts.query else path, parts.netloc
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    authority, path = rest[:end], rest[end:]
+    return path if path[:1] == "/" else "/" + path, _checked_host(authority, HttpVersion11)
 
 
 def _checked_host(host: str, version: Any) -> str:
     if not host and version == (1, 0):
         return host
-    if not _HOST.fullmatch(host):
+    found = _HOST.fullmatch(host)
+    if found is None or int(found["port"] or 0) > 65535 or (found["six"] and not _is_ipv6(found["six"])):
         raise BadRequest(reason="an invalid Host")
     return host
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _unusual(edge: Edge, message: Any, target: str) -> None:
@@ -140,7 +156,45 @@ def refusal(error: HttpProcessingError, line_limit: int) -> GatewayError:
     text = str(error.message)
     if text.startswith("Too many headers"):
         return HeadTooLarge(reason="too many header fields")
+    if "Invalid HTTP version" in text or text.startswith("Pause on PRI"):
+        return VersionNotSupported()
     return MalformedMessage(reason=text.splitlines()[0][:200] if text else type(error).__name__)
+
+
+def before_the_error(connection: ClientConnection, data: bytes) -> list[Any]:
+    """The whole requests in front of one that was refused, when all of them came together.
+
+    aiohttp's parser forgets them. They are read again by a fresh one, head by head; ``data`` began at a request.
+    """
+    parser = connection.fresh_parser()
+    found: list[Any] = []
+    at = 0
+    try:
+        while end := data.find(b"\r\n\r\n", at) + 4:
+            if end < 4:
+                break
+            messages, _, _ = parser.feed_data(data[at:end])
+            found += messages
+            at = end
+    except HttpProcessingError:
+        pass
+    # A request whose body was not whole is the refused one, or is lost with it.
+    return [each for each in found if each[1].is_eof()]
+
+
+def too_large(messages: Sequence[Any], limit: int) -> bool:
+    """Whether a head among these is longer than ``limit`` bytes."""
+    return any(
+        len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers) > limit
+        for message, _ in messages
+    )
+
+
+def behind(messages: Sequence[Any], data: bytes) -> bytes:
+    """What follows the head of a request that asks for another protocol; ``data`` holds the end of its head."""
+    if len(messages) != 1 or messages[0][1] is not EMPTY_PAYLOAD:
+        return b""  # it cannot be told; what was dropped was not to be sent before the answer (RFC 9110 §7.8)
+    return data.partition(b"\r\n\r\n")[2]
 
 
 class _UriOverran(UriTooLong):
