@@ -39,8 +39,8 @@ class Ejector:
         target.failures += 1
         if target.ejected or target.failures < self._settings.failures or not self._room():
             return False
-        calm = now - target.returned  # a base time without ejection takes one step of the lengthening back
-        target.ejections = max(0, target.ejections - int(min(calm // self._settings.base_ejection, 1e9)))
+        calm = min(now - target.returned, 1e9)  # a base time without ejection takes one step of the lengthening back
+        target.ejections = max(0, target.ejections - int(calm / self._settings.base_ejection))
         target.ejections += 1
         target.ejected = True
         length = min(self._settings.base_ejection * target.ejections, self._settings.max_ejection)
@@ -50,7 +50,7 @@ class Ejector:
     def _room(self) -> bool:
         out = sum(target.ejected for target in self._targets)
         count = len(self._targets)
-        allowed = max(1 if count > 1 else 0, int(self._settings.max_ejected * count)) if count > 1 else 0
+        allowed = max(1, int(self._settings.max_ejected * count)) if count > 1 else 0
         return out < allowed
 
     def expire(self, now: float) -> list[LiveTarget]:
