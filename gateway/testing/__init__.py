@@ -23,13 +23,20 @@ requests to one instance, and to look at what it left behind, there is `opened`:
             assert limit.ports.would_refuse == ["payload_too_large"]
 
 `request` and `answering` take ``chunks=[…]`` for bodies that stream; `ports` gives a clock that a test turns, a store,
-and canned answers for a plugin's own calls; `read` pulls a body. `running` is a whole gateway on a free port, for the
-one test through real HTTP that every plugin should have.
+and canned answers for a plugin's own calls; `read` pulls a body. For the one test through real HTTP that every plugin
+should have, `running` is a whole gateway and `origin` a service behind it, both on free ports:
+
+    from gateway.testing import origin, running
+
+    async def test_over_a_real_connection():
+        async with origin(200, body="hi") as service, running(CONFIG, TARGET=service.url) as gateway:
+            assert (await gateway.fetch("GET", "/")).body == b"hi"
 """
 
 from gateway.testing.exchange import Opened, exchange, opened, settings_of
 from gateway.testing.message import Answering, Chunks, answering, read, request
 from gateway.testing.ports import Call, CannedClient, Refusal, TestPorts, ports
+from gateway.testing.running import Origin, Running, origin, running
 
 __all__ = [
     "Answering",
@@ -37,13 +44,17 @@ __all__ = [
     "CannedClient",
     "Chunks",
     "Opened",
+    "Origin",
     "Refusal",
+    "Running",
     "TestPorts",
     "answering",
     "exchange",
     "opened",
+    "origin",
     "ports",
     "read",
     "request",
+    "running",
     "settings_of",
 ]
