@@ -32,6 +32,11 @@ COMMANDS: Final = {
     "version": "print the version",
 }
 """Command → what it does. ``gateway.cli.<command>`` has ``define(parser)`` and ``run(options) -> int``."""
+_WHOLE: Final = {
+    "demo": "gateway.demo",
+    "worker": "gateway.supervisor.child",  # not for people: a supervisor starts its children so
+}
+"""Commands that read their arguments themselves, with ``main(arguments) -> int``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,10 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     name = arguments[0] if arguments else ""
-    if name == "worker":  # not for people: a supervisor starts its children so
-        from gateway.supervisor.child import main as work  # noqa: PLC0415
-
-        return work(arguments[1:])
+    if name in _WHOLE:
+        return int(import_module(_WHOLE[name]).main(arguments[1:]))
     if name in COMMANDS:
         return _run(name, arguments[1:])
     if not name:
@@ -84,7 +87,7 @@ def _run(name: str, arguments: list[str]) -> int:
 
 def _print_help(words: list[str]) -> int:
     if words and words[0] in COMMANDS:
-        return _run(words[0], ["--help"])
+        return _dispatch([words[0], "--help"])
     print(_help())
     if words:
         from gateway.cli.foreign import foreign_help  # noqa: PLC0415
