@@ -8,7 +8,9 @@ which the loop over attempts is written out.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 Rewriter = Callable[[str, Mapping[str, str] | None], str]
 """(path in normal form, path parameters) → path in normal form."""
 
+_LENIENCE: Final = 0.01
+"""Seconds by which the loop's clock may be behind, so that a deadline is met early."""
 _SMOOTHING: Final = 0.1
 """Weight of the newest answer in a target's latency."""
 
@@ -48,7 +52,7 @@ class LiveAttempt(Attempt):
 class Forwarder:
     """One route's way to an upstream: its deadlines, its rewriting, its Host."""
 
-    __slots__ = ("first", "host", "later", "rewrite", "streamed", "total", "upstream")
+    __slots__ = ("first", "host", "later", "rewrite", "total", "total_first", "upstream")
 
     def __init__(
         self, upstream: LiveUpstream, timeout: Timeout, rewrite: Rewriter | None = None, host: str | None = None
@@ -62,6 +66,8 @@ class Forwarder:
         idle = wheel.of(timeout.stream_idle) if timeout.stream_idle is not None else None
         first_byte = timeout.first_byte
         shorter = min((each for each in (first_byte, timeout.total) if each is not None), default=None)
+        self.total_first = shorter is not None and shorter == timeout.total
+        """A first attempt that meets its deadline has used up the total time."""
         # The first attempt's deadlines begin together, so that the shorter one stands for both.
         self.first = Timing(wheel.of(shorter) if shorter is not None else None, idle, timeout.connect)
         self.later = Timing(wheel.of(first_byte) if first_byte is not None else None, idle, timeout.connect)
@@ -111,7 +117,19 @@ class Forwarder:
 class Course:
     """One request's way through attempts, where it is not the short one."""
 
-    __slots__ = ("deadline", "forwarder", "number", "path", "request", "retries", "reused", "tried", "upstream")
+    __slots__ = (
+        "began",
+        "deadline",
+        "fork",
+        "forwarder",
+        "number",
+        "path",
+        "request",
+        "retries",
+        "reused",
+        "tried",
+        "upstream",
+    )
 
     def __init__(self, forwarder: Forwarder, request: Request, path: str, started: float) -> None:
         self.forwarder = forwarder
@@ -120,6 +138,9 @@ class Course:
         self.path = path
         self.deadline = None if forwarder.total is None else started + forwarder.total
         self.tried: list[LiveTarget] = []
+        self.fork: Request | None = None
+        """What the attempt chain was given, until it is finished."""
+        self.began = started
         self.number = 0
         self.retries = 0
         self.reused = False
@@ -136,21 +157,30 @@ class Course:
         """Go on from the end of an attempt at ``live``."""
         self.number = max(self.number, 1)
         while True:
-            if isinstance(ended, FirstByteTimeout) and self.remaining() <= 0:
+            if isinstance(ended, FirstByteTimeout) and self.late():
                 ended = TotalTimeout(reason=ended.reason)
             further = await self.next(live, ended)
             if further is None:
+                if self.fork is not None:
+                    self.request.when_done(partial(_finish, self.fork))
                 if isinstance(ended, GatewayError):
                     raise ended
                 if self.upstream.sticky is not None and ended.error is None:
                     self.upstream.sticky.bind(self.request, ended, live)
                 return ended
+            self.end_fork(ended if isinstance(ended, Response) else None)
             live, fresh = further
             ended = await self.attempt(live, fresh=fresh)
 
     def remaining(self) -> float:
         """Seconds until the deadline over all attempts."""
-        return float("inf") if self.deadline is None else self.deadline - monotonic()
+        return math.inf if self.deadline is None else self.deadline - monotonic()
+
+    def late(self) -> bool:
+        """Whether it was the time over all attempts that ended the one that has just met a deadline."""
+        if self.request.body.whole is None:
+            return self.forwarder.total_first
+        return self.remaining() <= _LENIENCE
 
     # -- one attempt -------------------------------------------------------------------------------------------
 
@@ -165,11 +195,11 @@ class Course:
         whole = request.body.whole is not None
         # The time a client takes to send its body is not the target's: a streamed one's deadline begins at its end.
         timing = forwarder.later if whole else forwarder.first
-        limit = self.remaining() if whole else float("inf")
+        limit = self.remaining() if whole else math.inf
         if limit <= 0:
             return TotalTimeout(reason="no time is left for an attempt")
         attempt = LiveAttempt(self, live, limit, timing, fresh=fresh)
-        scope = asyncio.timeout(None if limit == float("inf") else limit)
+        scope = asyncio.timeout(None if limit == math.inf else limit)
         try:
             async with scope:
                 return await self.through(attempt)
@@ -188,18 +218,26 @@ class Course:
         if chain is None:
             return await exchange(attempt, self.request)
         whole = self.request.body.whole
-        fork = self.request.fork(body=Body(whole) if whole is not None else None)
+        self.fork = fork = self.request.fork(body=Body(whole) if whole is not None else None)
+        self.began = monotonic()
         fork.attempt = attempt
-        began = monotonic()
         try:
-            response = await chain(fork)
+            return await chain(fork)
         except BaseException as error:
-            known = error if isinstance(error, GatewayError) else None
-            status = known.status if known is not None else 499
-            fork.finish(Exchange(fork, None, status=status, duration=monotonic() - began, aborted=True, error=known))
+            self.end_fork(None, error if isinstance(error, GatewayError) else None)
             raise
-        self.request.when_done(fork.finish)
-        return response
+
+    def end_fork(self, response: Response | None, error: GatewayError | None = None) -> None:
+        """The attempt is over and another follows, or none can: what its plugins put off is done."""
+        fork, self.fork = self.fork, None
+        if fork is None:
+            return
+        if response is not None:
+            status, error = response.status, response.error
+        else:
+            status = error.status if error is not None else 499
+        duration = monotonic() - self.began
+        fork.finish(Exchange(fork, response, status=status, duration=duration, aborted=response is None, error=error))
 
     # -- whether and where to go on ----------------------------------------------------------------------------
 
@@ -225,14 +263,14 @@ class Course:
             return self.last("attempts") if rules.attempts > 1 else None
         if live not in self.tried:
             self.tried.append(live)
-        further = other(upstream.selection, request, self.tried, _admitted)
+        further = other(upstream.selection, self.tried, _admitted)
         if further is None and decided is Verdict.ELSEWHERE:
             return self.last("no_other_target")
         wait = backoff(rules.backoff, self.retries)
         if further is None and isinstance(ended, Response):
             asked = retry_after(ended, upstream.clock.time())
             wait = max(wait, asked or 0.0)
-        if wait >= min(self.remaining(), LONGEST_WAIT if self.deadline is None else float("inf")):
+        if wait >= min(self.remaining(), LONGEST_WAIT if self.deadline is None else math.inf):
             return self.last("time")
         if not upstream.budget.take(monotonic()):
             return self.last("budget")
@@ -283,6 +321,22 @@ async def exchange_forked(request: Request) -> Response:
     if not isinstance(attempt, LiveAttempt):
         raise NoTarget(reason="an attempt chain ran outside an attempt")
     return await exchange(attempt, request)
+
+
+def _finish(fork: Request, exchange: Exchange) -> None:
+    """End the fork that got the answer, together with the exchange it was made for."""
+    fork.finish(
+        Exchange(
+            fork,
+            exchange.response,
+            status=exchange.status,
+            duration=exchange.duration,
+            sent_bytes=exchange.sent_bytes,
+            received_bytes=exchange.received_bytes,
+            aborted=exchange.aborted,
+            error=exchange.error,
+        )
+    )
 
 
 def _admitted(target: LiveTarget) -> bool:

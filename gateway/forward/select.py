@@ -8,8 +8,11 @@ threshold of 0 it never panics: the lowest level with a well target serves, and 
 A weight of 0 takes a target out of this; only a client that a cookie binds to it still gets there.
 """
 
+# ruff: noqa: S311 - chance spreads load here and guards nothing
+
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -69,16 +72,13 @@ def _none(_request: Request) -> LiveTarget:
     raise NoTarget(reason="no target of the upstream may be used")
 
 
-def other(
-    selection: Selection, request: Request, tried: Sequence[LiveTarget], admits: Callable[[LiveTarget], bool]
-) -> LiveTarget | None:
-    """A target that was not tried yet and that its gate admits; None if there is none."""
-    if selection.targets:
-        chosen = selection.pick(request)
-        if chosen not in tried and admits(chosen):
-            return chosen
-        begin = selection.targets.index(chosen)
-        for target in (*selection.targets[begin:], *selection.targets[:begin], *selection.reserve):
-            if target not in tried and admits(target):
-                return target
-    return None
+def other(selection: Selection, tried: Sequence[LiveTarget], admits: Callable[[LiveTarget], bool]) -> LiveTarget | None:
+    """A target that was not tried yet and that its gate admits; None if there is none.
+
+    By chance and weight, not by the balancer: a retry that took a turn would give the ill target every other turn, and
+    so the first attempt of every request.
+    """
+    found = [target for target in selection.targets if target not in tried and admits(target)]
+    if found:
+        return random.choices(found, [target.weight for target in found])[0]
+    return next((target for target in selection.reserve if target not in tried and admits(target)), None)

@@ -172,7 +172,7 @@ class LiveUpstream:
         if not self._gated or chosen.gate is None or chosen.gate.admits():
             return chosen
         # Where no gate admits, the plugin behind the first one refuses in its own words.
-        return other(self.selection, request, (chosen,), _admitted) or chosen
+        return other(self.selection, (chosen,), _admitted) or chosen
 
     def _select(self) -> None:
         now = self.clock.now()

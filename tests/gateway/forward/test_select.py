@@ -87,7 +87,6 @@ def test_another_target(target, tried, closed, found):
     targets["d"].probed = False
     result = other(
         chosen(list(targets.values())),
-        Request("GET", "/"),
         [targets[each] for each in tried],
         lambda each: each.name.removeprefix("http://") not in closed,
     )

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+
+import pytest
+
+from gateway.errors import GatewayError
+
+FAST = {"base": "1ms", "max": "1ms"}
+
+
+class Plain:
+    """A gate that a test opens and closes."""
+
+    def __init__(self, open_=True):
+        self.open = open_
+
+    def admits(self):
+        return self.open
+
+
+async def bad(seen):
+    await seen.answer(b"no", 503)
+
+
+@pytest.fixture
+def asked(way, get):
+    """How often each target answered ``count`` requests: ``await asked(live, services, count)``."""
+
+    async def ask(live, services, count):
+        before = [len(each.requests) for each in services]
+        forward = way(live)
+        for _ in range(count):
+            with contextlib.suppress(GatewayError):
+                await forward(get())
+        return [len(each.requests) - b for each, b in zip(services, before, strict=True)]
+
+    return ask
+
+
+async def test_targets_share_by_weight(service, upstream, asked):
+    services = [await service() for _ in range(2)]
+    live = upstream({"url": services[0].url, "weight": 3}, services[1].url)
+    assert await asked(live, services, 40) == [30, 10]
+
+
+@pytest.mark.parametrize("balance", ["least_request", "random", {"consistent_hash": {"header": "X-Key"}}])
+async def test_every_way_to_balance_reaches_every_target(service, upstream, way, get, balance):
+    services = [await service() for _ in range(3)]
+    forward = way(upstream(*(each.url for each in services), balance=balance))
+    for number in range(60):
+        request = get()
+        request.edit_headers()["X-Key"] = str(number)
+        await forward(request)
+    assert all(each.requests for each in services)
+
+
+async def test_an_ill_target_is_ejected_and_comes_back(service, upstream, asked, manual, metrics, caplog):
+    services = [await service(bad), await service()]
+    live = upstream(
+        *(each.url for each in services),
+        clock=manual,
+        retry={"backoff": FAST},
+        health={"passive": {"failures": 3, "base_ejection": "30s"}},
+    )
+    caplog.set_level(logging.INFO, "gateway.upstreams")
+    assert (await asked(live, services, 20))[0] == 3
+    ill = live.snapshot()["targets"][0]
+    assert (ill["state"], ill["ejections"], ill["answers"]["bad"]) == ("ejected", 1, 3)
+    assert live.snapshot()["serving"] == [services[1].url]
+    assert await asked(live, services, 5) == [0, 5]
+
+    manual.advance(30)
+    live.tick()
+    assert live.snapshot()["targets"][0]["state"] == "well"
+    assert (await asked(live, services, 4))[0] == 2
+    messages = [record.getMessage() for record in caplog.records]
+    assert any("is ejected for 30s after 3 failures, last: answered 503" in message for message in messages)
+    assert any("is used again" in message for message in messages)
+    families = {family["name"]: family["samples"] for family in metrics.snapshot()}
+    assert families["upstream_ejections_total"] == [[["svc", services[0].url], 1]]
+
+
+async def test_an_ejection_ends_by_itself(service, upstream, asked, until):
+    services = [await service(bad), await service()]
+    live = upstream(
+        *(each.url for each in services),
+        retry={"backoff": FAST},
+        health={"passive": {"failures": 1, "base_ejection": "50ms"}},
+    )
+    await asked(live, services, 3)
+    assert live.targets[0].ejections == 1
+    await until(lambda: not live.targets[0].ejected)
+    assert len(live.selection.targets) == 2
+
+
+async def test_a_target_that_nobody_listens_at_is_ejected(service, upstream, asked, refused_url):
+    target = await service()
+    live = upstream(refused_url, target.url, retry={"backoff": FAST}, health={"passive": {"failures": 2}})
+    assert await asked(live, [target], 20) == [20]
+    assert live.targets[0].ejected
+    assert live.targets[0].tally.failed.value == 2
+
+
+async def test_priorities_fail_over_and_back(service, upstream, asked, manual):
+    services = [await service(bad), await service()]
+    live = upstream(
+        services[0].url,
+        {"url": services[1].url, "priority": 1},
+        clock=manual,
+        retry={"backoff": FAST},
+        health={"passive": {"failures": 2}},
+    )
+    assert (await asked(live, services, 10))[0] == 2
+    assert await asked(live, services, 10) == [0, 10]
+    manual.advance(60)
+    live.tick()
+    assert (await asked(live, services, 1))[0] == 1
+
+
+async def test_panic_uses_all_and_says_so(service, upstream, asked, caplog):
+    services = [await service() for _ in range(3)]
+    live = upstream(*(each.url for each in services), probe=False, health={"active": {"path": "/healthz"}})
+    for each in services[:2]:
+        live.report(each.url, healthy=False, why="answered 500")
+    assert live.snapshot()["panicking"]
+    assert await asked(live, services, 9) == [3, 3, 3]
+    assert any("panics" in record.getMessage() for record in caplog.records)
+    live.report(services[0].url, healthy=True)
+    assert not live.snapshot()["panicking"]
+    assert live.snapshot()["serving"] == [services[0].url, services[2].url]
+
+
+async def test_a_recovered_target_starts_slowly(service, upstream, asked, manual):
+    services = [await service(), await service()]
+    live = upstream(*(each.url for each in services), clock=manual, slow_start="100s")
+    assert await asked(live, services, 20) == [10, 10], "at the start all are equally new"
+    live.report(services[0].url, healthy=False)
+    live.report(services[0].url, healthy=True)
+    first = (await asked(live, services, 110))[0]
+    manual.advance(50)
+    live.tick()
+    second = (await asked(live, services, 150))[0]
+    manual.advance(50)
+    live.tick()
+    third = (await asked(live, services, 100))[0]
+    assert (first, second, third) == (pytest.approx(10, abs=1), pytest.approx(50, abs=1), 50)
+
+
+# -- sticky ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_client_sticks_to_its_target_until_that_is_ill(service, upstream, way, get):
+    services = [await service() for _ in range(3)]
+    live = upstream(*(each.url for each in services), sticky={"cookie": "srv"}, probe=False)
+    forward = way(live)
+    response = await forward(get())
+    cookie = response.headers["Set-Cookie"].partition(";")[0]
+
+    async def again():
+        request = get()
+        request.edit_headers()["Cookie"] = cookie
+        answer = await forward(request)
+        return request.target, answer.headers.get("Set-Cookie")
+
+    seen = {await again() for _ in range(6)}
+    assert len(seen) == 1
+    ((bound, none),) = seen
+    assert none is None
+    live.report(bound, healthy=False)
+    other, fresh = await again()
+    assert other != bound
+    assert fresh is not None
+    assert not fresh.startswith(cookie)
+
+
+async def test_a_target_of_weight_0_serves_only_who_is_bound_to_it(service, upstream, way, get):
+    services = [await service() for _ in range(2)]
+    forward = way(upstream(services[0].url, {"url": services[1].url, "weight": 0}, sticky={"cookie": "srv"}))
+    for _ in range(5):
+        await forward(get())
+    assert services[1].requests == []
+    before = way(upstream(*(each.url for each in services), sticky={"cookie": "srv"}))
+    for _ in range(2):
+        response = await before(request := get())
+        if request.target == services[1].url:
+            break
+    bound = get()
+    bound.edit_headers()["Cookie"] = response.headers["Set-Cookie"].partition(";")[0]
+    await forward(bound)
+    assert bound.target == services[1].url
+
+
+# -- gates -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_closed_gate_is_passed_by(service, upstream, asked):
+    services = [await service() for _ in range(3)]
+    live = upstream(*(each.url for each in services))
+    gates = {each.url: Plain() for each in services}
+    live.publish(gates.get)
+    gates[services[0].url].open = False
+    counted = await asked(live, services, 30)
+    assert counted[0] == 0
+    assert sum(counted) == 30
+    assert not live.snapshot()["targets"][0]["admitted"]
+
+
+async def test_where_all_gates_are_closed_the_plugin_has_the_word(service, upstream, asked):
+    services = [await service(), await service()]
+    live = upstream(*(each.url for each in services))
+    live.publish(lambda _url: Plain(open_=False))
+    assert sum(await asked(live, services, 4)) == 4
+
+
+async def test_several_gates_must_all_admit(service, upstream, asked):
+    services = [await service(), await service()]
+    live = upstream(*(each.url for each in services))
+    live.publish(lambda url: Plain(open_=url != services[0].url))
+    live.publish(lambda _url: Plain())
+    assert await asked(live, services, 4) == [0, 4]
+
+
+# -- life ------------------------------------------------------------------------------------------------------------
+
+
+async def test_closing_lets_what_is_under_way_finish(service, upstream, way, get, until):
+    go = asyncio.Event()
+
+    async def conduct(seen):
+        await go.wait()
+        await seen.answer(b"late")
+
+    target = await service(conduct)
+    live = upstream(target.url)
+    await live.open()
+    task = asyncio.ensure_future(way(live)(get()))
+    await until(lambda: target.requests)
+    assert not await live.drain(0.05)
+    await live.close()
+    await live.close()
+    go.set()
+    assert (await task).body.whole == b"late"
+    assert await live.drain(1.0)
+    await until(lambda: live.targets[0].pool.total == 0)
+
+
+async def test_settings_of_tls_and_names_reach_the_targets(upstream):
+    tls, dns = {"sni": "other.internal", "verify": False}, {"ttl": "5s", "family": "ipv4"}
+    endpoint = upstream("https://api.internal", tls=tls, dns=dns).targets[0].endpoint
+    assert (endpoint.tls.sni, endpoint.tls.verify) == ("other.internal", False)
+    assert (endpoint.ttl, endpoint.family) == (5.0, "ipv4")
+
+
+async def test_requests_at_once_share_out_evenly_too(service, upstream, way, get):
+    services = [await service() for _ in range(2)]
+    live = upstream(*(each.url for each in services))
+    forward = way(live)
+    await asyncio.gather(*(forward(get()) for _ in range(100)))
+    assert Counter(len(each.requests) for each in services) == {50: 2}
+    assert live.active == 0
