@@ -30,6 +30,7 @@ from gateway.http.peer import Peer
 from gateway.server import intake
 from gateway.server.answer import CONTINUE, encode_answer, encode_interim
 from gateway.server.body import ClientBody
+from gateway.server.proxy_protocol import Announced
 from gateway.server.sending import received, send
 from gateway.server.tunnel import ClientSide, pump
 from gateway.services.clock import Deadlines
@@ -65,6 +66,7 @@ class ClientConnection(RequestHandler):
         "_head_end",
         "_inside",
         "_tunnel",
+        "announced",
         "edge",
         "host",
         "peer",
@@ -89,6 +91,8 @@ class ClientConnection(RequestHandler):
         self.edge: Edge = manager.edge
         self.peer = Peer("")
         self.preface = preface
+        self.announced: Announced | None = None
+        """What a balancer said of this connection before TLS began."""
         self.host: str | None = None
         """The last Host that was found valid: a connection seldom asks for another."""
         self._asked = False
@@ -121,11 +125,14 @@ class ClientConnection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         edge = self.edge
-        if len(edge.connections) >= edge.limits.connections:
+        self.peer = intake.peer_of(transport, edge)
+        if self.announced is not None:
+            self.peer = self.announced.peer(self.peer, edge)
+        if edge.crowded() or (self.preface is not None and not self.peer.trusted):
             edge.refused_connections += 1
+            self._force_close = True
             transport.abort()  # type: ignore[attr-defined]
             return
-        self.peer = intake.peer_of(transport, edge)
         edge.connections.add(self)
         edge.accepted += 1
         super().connection_made(transport)
@@ -134,7 +141,7 @@ class ClientConnection(RequestHandler):
             self.transport.set_write_buffer_limits(high=_SMALL)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.edge.connections.discard(self)
+        self.edge.left(self)
         self._wait_until(None)
         self._fail_body(ClientClosed(reason="connection lost"))
         if self._tunnel is not None:
@@ -258,6 +265,11 @@ class ClientConnection(RequestHandler):
         self._force_close = True
         if self.transport is not None:
             self.transport.abort()
+
+    def turn_away(self) -> None:
+        """Cut a connection that may not speak here, or does not speak what it should."""
+        self.edge.refused_connections += 1
+        self.abort()
 
     def interim(self, status: int, fields: Fields) -> None:
         """Send an interim answer (RFC 9110 §15.2)."""

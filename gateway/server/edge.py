@@ -18,6 +18,8 @@ from gateway.services.clock import Deadlines, Wheel
 if TYPE_CHECKING:
     from gateway.server.connection import ClientConnection
 
+SURPLUS = 4096
+"""Connections beyond the limit that may have been accepted in the same moment; it is the length of the queue."""
 FRESH = 1.0
 """Seconds a connection that has asked for nothing yet is left when the gateway leaves: it was accepted, and its request
 may be on the way."""
@@ -86,6 +88,11 @@ class Edge:
         self.connections: set[ClientConnection] = set()
         self.accepted = 0
         self.refused_connections = 0
+        self.when_full: Callable[[], None] | None = None
+        """Called when as many connections are open as may be."""
+        self.when_room: Callable[[], None] | None = None
+        """Called when one of them has gone."""
+        self.full = False
         self._date = b""
         self._date_second = -1.0
 
@@ -98,6 +105,26 @@ class Edge:
         self.body_deadline: Deadlines = wheel.of(limits.body_idle)
         self.send_deadline: Deadlines = wheel.of(limits.send_idle)
         self.fresh_deadline: Deadlines = wheel.of(FRESH)
+
+    def crowded(self) -> bool:
+        """Asked before a connection is taken in: at the limit, accepting pauses. True if it must be cut."""
+        beyond = len(self.connections) + 1 - self.limits.connections
+        if beyond < 0:
+            return False
+        if self.when_full is None:
+            return beyond > 0
+        if not self.full:
+            self.full = True
+            self.when_full()
+        return beyond > SURPLUS  # what had been accepted by then is served
+
+    def left(self, connection: ClientConnection) -> None:
+        """A connection has gone."""
+        self.connections.discard(connection)
+        if self.full and len(self.connections) < self.limits.connections:
+            self.full = False
+            if self.when_room is not None:
+                self.when_room()
 
     def is_trusted(self, address: str) -> bool:
         """Whether a peer may say for whom it speaks. An empty address is a unix socket: local, and trusted."""

@@ -205,15 +205,23 @@ def _closing(error: UriTooLong) -> UriTooLong:
     return _UriOverran(reason=error.reason)
 
 
+def address_of(name: Any) -> str:
+    """The address in a socket's name, empty for a unix socket. IPv4 that came through IPv6 is IPv4."""
+    if not isinstance(name, tuple) or len(name) < 2:
+        return ""
+    address = str(name[0])
+    return address[7:] if address.startswith("::ffff:") and "." in address else address
+
+
 def peer_of(transport: asyncio.BaseTransport, edge: Edge) -> Peer:
     """What the socket says of a connection."""
     name = transport.get_extra_info("peername")
-    address, port = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else ("", 0)
+    address = address_of(name)
     tls = transport.get_extra_info("ssl_object") is not None
     return Peer(
         address,
-        port,
+        int(name[1]) if address else 0,
         scheme="https" if tls else "http",
         trusted=edge.is_trusted(address),
-        certificate=transport.get_extra_info("peercert") if tls else None,
+        certificate=(transport.get_extra_info("peercert") or None) if tls else None,
     )
