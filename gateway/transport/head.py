@@ -63,15 +63,17 @@ def encode_head(request: Request, target: str, host: bytes) -> bytes:
             forwarded = forwarded or []
             forwarded.append((kind, name, value))
     if named:
-        out[1:] = [each for each in out[1:] if each.partition(b":")[0].lower() not in named]
+        out[2:] = [each for each in out[2:] if each.partition(b":")[0].lower() not in named]
     out.append(peer.lines(asked) if forwarded is None else _continued(peer, asked, forwarded))
     trace = request.trace
-    if trace is not None:
+    if not request.id:  # what the gateway asks on its own, such as a probe
+        out.append(b"Via: " + via)
+    elif trace is not None:
         out.append(b"Via: %b\r\nX-Request-Id: %b\r\ntraceparent: %b" % (via, request.id.encode(), trace))
     else:
         out.append(b"Via: %b\r\nX-Request-Id: %b" % (via, request.id.encode()))
     length = request.body.length
-    if length or request.upgrade or request.method in BODIED:
+    if length != 0 or request.upgrade or request.method in BODIED:
         out.append(_framing(request, length))
     out.append(b"\r\n")
     return b"\r\n".join(out)

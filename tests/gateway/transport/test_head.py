@@ -30,6 +30,8 @@ FORWARDING = ["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http", "X-Forwar
                      ["Accept: */*", "X-A: 1", "x-a: 2"], id="order and repetition are kept"),
         pytest.param([("Connection", "X-Secret, close"), ("x-secret", "1"), ("X-B", "2")],
                      ["X-B: 2"], id="what Connection names is dropped"),
+        pytest.param([("Connection", "Host, Via, X-Forwarded-For, X-B"), ("X-B", "2")],
+                     [], id="but not what is ours to write"),
         pytest.param([("Keep-Alive", "5"), ("TE", "trailers"), ("Proxy-Connection", "x"), ("Upgrade", "h2c")], [],
                      id="hop-by-hop fields are dropped"),
         pytest.param([("Host", "evil"), ("Content-Length", "9"), ("Transfer-Encoding", "chunked"), ("Expect", "x")], [],
@@ -61,6 +63,9 @@ def test_via_is_continued():
         pytest.param("GET", Body(b"x"), "Content-Length: 1", id="GET with a body"),
         pytest.param("POST", Body(None, None, 7), "Content-Length: 7", id="a stream of known length"),
         pytest.param("POST", Body(None, None, None), "Transfer-Encoding: chunked", id="a stream of unknown length"),
+        pytest.param(
+            "GET", Body(None, None, None), "Transfer-Encoding: chunked", id="also with a method that has none"
+        ),
     ],
 )
 def test_framing(method, body, expected):
@@ -76,3 +81,15 @@ def test_host_is_the_clients_where_none_is_given():
 def test_a_target_that_would_be_more_than_one_is_not_sent(target):
     with pytest.raises(InternalError):
         encode_head(a_request(), target, b"t")
+
+
+def test_id_and_trace_are_told_where_there_are_any():
+    request = a_request()
+    request.id, request.trace = "0197-id", b"00-trace-span-01"
+    assert lines(request)[-2:] == ["X-Request-Id: 0197-id", "traceparent: 00-trace-span-01"]
+
+
+def test_an_upgrade_is_asked_for():
+    request = a_request(("Upgrade", "websocket"), ("Connection", "upgrade"))
+    request.upgrade = "websocket"
+    assert lines(request)[-2:] == ["Connection: Upgrade", "Upgrade: websocket"]
