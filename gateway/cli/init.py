@@ -1,8 +1,10 @@
 """Write a configuration to start from: everything goes to one service, and comments say what else there is.
 
-gateway init --upstream http://127.0.0.1:9000
-gateway init --upstream unix:/run/app.sock --listen 0.0.0.0:8080 --output front.yaml
-gateway init --upstream http://app:9000 --output -       to stdout
+  gateway init --upstream http://127.0.0.1:9000
+  gateway init --upstream unix:/run/app.sock --listen 0.0.0.0:8080 --output front.yaml
+  gateway init --upstream http://app:9000 --output -       to stdout
+
+The next step is to read it; the one after that, `gateway check`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _LISTEN: Final = "127.0.0.1:8080"
 _BESIDE: Final = "127.0.0.1:8081"
 """Where to listen if the service itself is at `_LISTEN`."""
 
-# Lines that begin with # and no blank are YAML to be used by taking the # away; a test takes them all away.
+# Comments that do not begin with a capital letter are YAML, used by taking the # away; a test takes them all away.
 _TEXT: Final = """\
 # Sidegate in front of {upstream}. Every key with its default: `gateway reference`.
 #

@@ -1,6 +1,8 @@
 """Print the reference of every key, plugin and error, as Markdown.
 
-gateway reference | less
+  gateway reference | less
+
+It is made from the models, the plugins and the catalogue of errors, so it is that of this very version.
 """
 
 from __future__ import annotations

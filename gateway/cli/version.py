@@ -1,7 +1,9 @@
 """Print the version, and those of what it stands on.
 
-gateway version
-gateway version --json
+  gateway version
+  gateway version --json
+
+A report of a fault should hold it.
 """
 
 from __future__ import annotations
