@@ -452,7 +452,7 @@ class Connection(asyncio.BufferedProtocol):
             self.retire()
 
     def _switch(self, answer: Answer, early: bytes) -> None:
-        self.tunnel = RawTunnel(self)
+        self.tunnel = RawTunnel(self, answer.idle)
         if early:
             self.tunnel.feed(early)
         answer.complete = True
@@ -465,10 +465,13 @@ class Connection(asyncio.BufferedProtocol):
 class RawTunnel:
     """The target's side after a 101: bytes both ways, no HTTP."""
 
-    __slots__ = ("_chunks", "_connection", "_ended", "_reader", "_waiting")
+    __slots__ = ("_chunks", "_connection", "_ended", "_idle", "_reader", "_waiting")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, idle: Deadlines | None = None) -> None:
         self._connection = connection
+        self._idle = idle
+        if idle is not None:
+            idle.add(self)
         self._chunks: deque[bytes] = deque()
         self._waiting = 0
         self._reader: asyncio.Future[None] | None = None
@@ -481,8 +484,12 @@ class RawTunnel:
             self._waiting += len(data)
             if self._waiting > HIGH_WATER:
                 self._connection.pause()
+            if self._idle is not None:
+                self._idle.add(self)
         else:
             self._ended = True
+            if self._idle is not None:
+                self._idle.discard(self)
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
@@ -504,10 +511,19 @@ class RawTunnel:
 
     async def write(self, data: bytes) -> None:
         """Send, waiting while the target does not keep up. Raises UpstreamReset."""
+        if self._idle is not None and not self._ended:
+            self._idle.add(self)
         await self._connection.write(data)
+
+    def on_deadline(self) -> None:
+        """Nothing went either way for too long."""
+        self._connection.close()
+        self.feed(b"")
 
     def close(self) -> None:
         """Idempotent."""
+        if self._idle is not None:
+            self._idle.discard(self)
         self._connection.retire()
 
 

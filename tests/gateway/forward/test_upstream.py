@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections import Counter
 
 import pytest
 
 from gateway.errors import GatewayError
+from gateway.http import Body, Exchange
 
 FAST = {"base": "1ms", "max": "1ms"}
 
@@ -262,3 +264,72 @@ async def test_requests_at_once_share_out_evenly_too(service, upstream, way, get
     await asyncio.gather(*(forward(get()) for _ in range(100)))
     assert Counter(len(each.requests) for each in services) == {50: 2}
     assert live.active == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_nothing_is_left_over(service, upstream, way, get, stream, until, seed):
+    """Targets that do anything, clients that leave at any time: every exchange ends and no connection leaks."""
+    chance = random.Random(seed)
+
+    async def anything(seen):
+        what = chance.randrange(9)
+        await asyncio.sleep(chance.random() * 0.01)
+        if what == 0:
+            seen.close()
+        elif what == 1:
+            seen.reset()
+        elif what == 2:
+            await seen.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+            seen.close()
+        elif what == 3:
+            await seen.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            seen.reset()
+        elif what == 4:
+            await seen.answer(b"no", 503)
+        elif what == 5:
+            await seen.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            await asyncio.sleep(0.005)
+            await seen.send(b"0\r\n\r\n")
+        elif what == 6:
+            await asyncio.sleep(0.2)
+            await seen.answer()
+        else:
+            await seen.answer(b"x" * 100_000)
+
+    services = [await service(anything) for _ in range(3)]
+    live = upstream(
+        *(each.url for each in services),
+        pool={"max_connections": 4, "queue": 20, "queue_timeout": "50ms"},
+        timeout={"first_byte": "100ms", "total": "300ms", "stream_idle": "100ms"},
+        retry={"attempts": 3, "on": ["unsent", "reset", "timeout", 503], "backoff": FAST},
+        balance="least_request",
+    )
+    forward = way(live)
+    ended: Counter[str] = Counter()
+
+    async def one(number):
+        await asyncio.sleep(chance.random() * 0.3)
+        body = Body(None, stream(b"abc", b"defg"), 7) if number % 3 == 0 else None
+        request = get(method="PUT" if body else "GET", body=body)
+        response = None
+        try:
+            async with asyncio.timeout(0.05 if number % 7 == 0 else 30):
+                response = await forward(request)
+                async for _ in response.body:
+                    pass
+                ended[str(response.status)] += 1
+        except (GatewayError, TimeoutError) as error:
+            ended[type(error).__name__] += 1
+        finally:
+            if response is not None:
+                response.body.close()
+            request.finish(Exchange(request, response, status=0, duration=0))
+
+    await asyncio.gather(*(one(number) for number in range(300)))
+    assert sum(ended.values()) == 300
+    assert ended["200"] > 20, ended
+    assert live.active == 0
+    for each in live.targets:
+        await until(lambda pool=each.pool: pool.total == pool.idle)
+        assert each.pool.waiting == 0
+        assert each.pool.total <= 4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -266,3 +267,26 @@ async def test_a_switch_of_protocols_gives_a_tunnel(service, pool, timing, until
     assert target.requests[0].header("upgrade") == "echo"
     tunnel.close()
     await until(lambda: connections.total == 0)
+
+
+@pytest.mark.parametrize("talks", [True, False], ids=["one side talks", "nobody talks"])
+async def test_a_tunnel_ends_when_nothing_goes_either_way(service, pool, timing, until, talks):
+    async def conduct(seen):
+        await seen.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n")
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await seen.reader.readexactly(1000)
+
+    target = await service(conduct)
+    request = get()
+    request.upgrade = "echo"
+    connections = pool(target.url)
+    tunnel = (await send(connections, request, "/", b"t", timing(idle=1.0))).tunnel
+    reading = asyncio.ensure_future(tunnel.read())
+    if talks:
+        for _ in range(10):
+            await asyncio.sleep(0.15)
+            await tunnel.write(b"x")
+        assert not reading.done()
+    assert await reading == b""
+    await until(lambda: connections.total == 0)
+    tunnel.close()
