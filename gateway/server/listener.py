@@ -107,6 +107,9 @@ class OpenListener:
     def __init__(self, listener: Listener, edge: Edge, sock: socket.socket, *, owned: bool) -> None:
         self.listener = listener
         self.edge = edge
+        where = listener.address
+        self.address = where if where.path else Address(where.host, sock.getsockname()[1])
+        """Where it listens, with the port that the system chose."""
         self._sock = sock
         self._owned = owned
         self._path = listener.address.path if owned else ""
@@ -118,13 +121,6 @@ class OpenListener:
         self._tls: ServerTls | None = None
         self._stopped = False
         self._changing = asyncio.Lock()
-
-    @property
-    def address(self) -> Address:
-        """Where it listens, with the port that the system chose."""
-        if self._sock.family == socket.AF_UNIX:
-            return Address(path=self.listener.address.path)
-        return Address(self.listener.address.host, self._sock.getsockname()[1])
 
     @property
     def port(self) -> int:

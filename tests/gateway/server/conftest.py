@@ -302,3 +302,8 @@ async def origin() -> AsyncIterator[Callable[[Play], Awaitable[Origin]]]:
     await asyncio.gather(*tasks, return_exceptions=True)
     if failures:
         raise failures[0]
+
+
+@pytest.fixture
+def stub_runtime() -> type[StubRuntime]:
+    return StubRuntime
