@@ -35,6 +35,11 @@ class Streak:
         self.healthy = True
         """A target is held healthy until probes say otherwise: a gateway that starts must not refuse meanwhile."""
 
+    def follow(self, healthy: bool) -> None:
+        """Begin anew from a state that was found elsewhere, such as before a reload."""
+        if healthy is not self.healthy:
+            self.healthy, self._against = healthy, 0
+
     def add(self, good: bool) -> bool:
         """Count a result. True if the state has changed by it."""
         self._against = 0 if good is self.healthy else self._against + 1
@@ -78,6 +83,7 @@ class Prober:
         await asyncio.sleep(random.uniform(0, min(1.0, settings.interval)))
         while True:
             why = await self.probe(target)
+            streak.follow(target.probed)
             if streak.add(why is None):
                 self._report(target.name, streak.healthy, why or "")
             await asyncio.sleep(settings.interval * random.uniform(1 - _JITTER, 1 + _JITTER))

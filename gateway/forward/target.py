@@ -105,6 +105,13 @@ class LiveTarget:
         grown = (now - self.started) / slow_start if slow_start > 0 else 1.0
         return self.weight * min(1.0, max(SLOW_START_FLOOR, grown))
 
+    def resume(self, known: LiveTarget) -> None:
+        """Go on with what is known of the same target from before a reload."""
+        self.probed = known.probed
+        self.ejected, self.ejected_until = known.ejected, known.ejected_until
+        self.ejections, self.returned, self.failures = known.ejections, known.returned, known.failures
+        self.started, self.latency = known.started, known.latency
+
     def release(self) -> None:
         """An exchange with it has ended."""
         self.active -= 1

@@ -71,6 +71,8 @@ class LiveUpstream:
         self._timer: asyncio.TimerHandle | None = None
         self._gated = False
         self._closed = False
+        self._given: set[LiveTarget] = set()
+        """Targets whose connections a successor has now."""
         self.plain = self.sticky is None and self.chain is None
         """Nothing stands between the balancer's choice and the exchange."""
         self.selection: Selection
@@ -113,9 +115,43 @@ class LiveUpstream:
         if self._prober is not None:
             await self._prober.close()
         for target in self.targets:
-            target.pool.close()
-            target.endpoint.close()
+            if target not in self._given:
+                target.pool.close()
+                target.endpoint.close()
         self._watch.close(self)
+
+    def adopt(self, old: LiveUpstream) -> None:
+        """Take over connections and health of targets that a changed upstream of the same name still has.
+
+        Called when this one comes into force, not before: until then the old one needs them. Targets that are new
+        start slowly if that is asked for.
+        """
+        mine, its = self.settings, old.settings
+        same_way = (mine.tls, mine.dns, mine.pool, mine.timeout.connect) == (
+            its.tls,
+            its.dns,
+            its.pool,
+            its.timeout.connect,
+        )
+        before = {target.name: target for target in old.targets}
+        for target in self.targets:
+            known = before.pop(target.name, None)
+            if known is None:
+                target.started = self.clock.now()
+                continue
+            target.resume(known)
+            if same_way and known not in old._given:
+                target.pool.close()
+                target.endpoint.close()
+                target.pool, target.endpoint = known.pool, known.endpoint
+                old._given.add(known)
+        if mine.health.passive is None:
+            for target in self.targets:
+                target.ejected = False
+        if mine.health.active is None:
+            for target in self.targets:
+                target.probed = True
+        self._select()
 
     async def drain(self, seconds: float) -> bool:
         """Wait until no exchange is under way, at most ``seconds``. False if some are left."""

@@ -97,6 +97,15 @@ async def test_an_ill_target_is_left_out_until_it_is_well(service, upstream, way
     assert len(live.snapshot()["serving"]) == 2
 
 
+async def test_a_target_that_was_ill_before_a_reload_is_brought_back(service, upstream, until):
+    target = await service(ok)
+    live = upstream(target.url, "http://127.0.0.1:9", health=active(healthy=2))
+    live.targets[0].probed = False
+    await live.open()
+    await until(lambda: live.targets[0].probed)
+    assert len(target.requests) >= 2
+
+
 async def test_a_worker_that_does_not_probe_is_told(service, upstream):
     target = await service(ill)
     live = upstream(target.url, "http://127.0.0.1:9", probe=False, health=active())

@@ -333,3 +333,62 @@ async def test_whatever_happens_nothing_is_left_over(service, upstream, way, get
         await until(lambda pool=each.pool: pool.total == pool.idle)
         assert each.pool.waiting == 0
         assert each.pool.total <= 4
+
+
+# -- a changed upstream ----------------------------------------------------------------------------------------------
+
+
+async def test_a_changed_upstream_takes_over_connections_and_health(service, upstream, way, get, asked, manual):
+    services = [await service(), await service(), await service()]
+    old = upstream(*(each.url for each in services[:2]), clock=manual, probe=False, health={"active": {"path": "/"}})
+    await asked(old, services, 4)
+    old.report(services[1].url, healthy=False)
+    new = upstream(
+        *(each.url for each in services), clock=manual, probe=False, health={"active": {"path": "/"}}, slow_start="100s"
+    )
+    new.adopt(old)
+    await old.close()
+    counted = await asked(new, services, 22)
+    assert counted == [20, 0, 2], "the ill one is left out and the new one starts slowly"
+    assert services[0].connections == 1, "the connection went on"
+
+
+async def test_other_tls_settings_make_other_connections(service, upstream, asked):
+    target = await service()
+    old = upstream(target.url)
+    await asked(old, [target], 1)
+    new = upstream(target.url, tls={"sni": "other"})
+    new.adopt(old)
+    await old.close()
+    assert await asked(new, [target], 2) == [2]
+    assert target.connections == 2
+
+
+async def test_what_is_under_way_on_the_old_one_ends_on_a_shared_connection(service, upstream, way, get, until):
+    go = asyncio.Event()
+
+    async def conduct(seen):
+        await go.wait()
+        await seen.answer()
+
+    target = await service(conduct)
+    old = upstream(target.url)
+    task = asyncio.ensure_future(way(old)(get()))
+    await until(lambda: target.requests)
+    new = upstream(target.url, slow_start="1s")
+    new.adopt(old)
+    await old.close()
+    go.set()
+    assert (await task).status == 200
+    assert (await way(new)(get())).status == 200
+    assert target.connections == 1
+
+
+async def test_health_that_nobody_looks_after_any_more_is_forgotten(upstream):
+    urls = "http://127.0.0.1:9", "http://127.0.0.1:10"
+    old = upstream(*urls, probe=False, health={"active": {"path": "/"}})
+    old.report(urls[0], healthy=False)
+    old.targets[1].ejected, old.targets[1].ejected_until = True, 1e12
+    new = upstream(*urls, health={"passive": "off"})
+    new.adopt(old)
+    assert all(each.well for each in new.targets)
