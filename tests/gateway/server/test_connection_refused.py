@@ -111,6 +111,7 @@ REFUSED = [
     pytest.param(b"GET /ECHOED x HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a space in the target"),
     pytest.param(b"GET /ECHO\x00ED HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="NUL in the target"),
     pytest.param(b"GET /ECHO\x01ED HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a control byte in the target"),
+    pytest.param(b"GET /ECHOED\xc3\xa4 HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a target that is not ASCII"),
     pytest.param(b"GET /ECHOED#x HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a fragment"),
     pytest.param(b"GET /?ECHOED#x HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a fragment after a query"),
     pytest.param(b"GET http://a/ECHOED#x HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a fragment in absolute form"),
