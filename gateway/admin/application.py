@@ -163,7 +163,7 @@ class AdminServer:
 
 def _guarded(settings: Admin) -> Any:
     """A middleware that asks for the token and answers errors as problem documents."""
-    token = settings.token.get_secret_value() if settings.token is not None else None
+    token = settings.token.get_secret_value().encode() if settings.token is not None else None
     public = frozenset(settings.public)
 
     @web.middleware

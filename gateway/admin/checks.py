@@ -63,7 +63,7 @@ class Checks:
         elif check.redis is not None:
             import redis.asyncio as redis  # noqa: PLC0415 - only who checks a Redis pays for its library
 
-            url = check.redis.get_secret_value().decode()
+            url = check.redis.get_secret_value()
             connection: Any = redis.Redis.from_url(url, socket_timeout=check.timeout)
             try:
                 await connection.ping()

@@ -111,7 +111,7 @@ def _configured(paths: list[Path]) -> _Asked | None:
         socket=address.path,
         tls=admin.tls is not None,
         authority=str(admin.tls.cert) if admin.tls is not None else "",
-        token=admin.token.get_secret_value().decode() if admin.token is not None else "",
+        token=admin.token.get_secret_value() if admin.token is not None else "",
     )
 
 

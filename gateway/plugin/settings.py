@@ -334,7 +334,6 @@ FilePath = Annotated[Path, BeforeValidator(resolve), WithJsonSchema({"type": "st
 """A path, relative to the configuration file that names it. Nothing is read."""
 
 Secret = Annotated[
-    SecretBytes,
     SecretStr,
     BeforeValidator(_read_secret),
     WithJsonSchema({"title": "secret", "anyOf": [{"type": "string", "minLength": 1}, _FILE_SCHEMA]}),

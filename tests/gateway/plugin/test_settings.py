@@ -171,7 +171,7 @@ class TestFiles:
         return TypeAdapter(kind).validate_python(FileReference({"file": name}, reading.directory), context=reading)
 
     def test_a_secret_loses_its_line_end(self, reading: Reading):
-        assert self.take(Secret, "secret", reading).get_secret_value() == "s3cret"
+        assert self.take(Secret, "secret", reading) == SecretStr("s3cret")
         assert list(reading.files) == [reading.directory / "secret"]
 
     def test_a_text_keeps_it(self, reading: Reading):
