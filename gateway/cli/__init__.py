@@ -42,6 +42,8 @@ _WHOLE: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # pydantic would look into every installed package for plugins of its own, which takes time and is never wanted.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
