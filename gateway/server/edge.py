@@ -140,21 +140,6 @@ class Edge:
             parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self.trusted)
 
-    def client_of(self, address: str, forwarded_for: str) -> str:
-        """The client behind trusted proxies: the rightmost address that is not one of them (RFC 7239 §5.2's caution).
-
-        What stands left of it was written by someone untrusted and is not believed.
-        """
-        client = address
-        for item in reversed(forwarded_for[-4096:].split(",")):
-            candidate = _bare(item.strip())
-            if not candidate:
-                break
-            client = candidate
-            if not self.is_trusted(candidate):
-                break
-        return client
-
     def date(self) -> bytes:
         """A ``Date`` line (RFC 9110 §6.6.1), made once a second."""
         now = self.loop.time()
@@ -188,19 +173,3 @@ class Edge:
         self.draining = True
         for connection in list(self.connections):
             connection.drain()
-
-
-def _bare(address: str) -> str:
-    """An address of ``X-Forwarded-For`` without port and brackets, or nothing if it is none."""
-    text = address.strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return ""
-
-
-Provide = Callable[[], Edge]

@@ -25,6 +25,7 @@ from gateway.errors import (
 )
 from gateway.http import Body, Request
 from gateway.http.peer import Peer
+from gateway.server.forwarded import believe
 from gateway.services.ids import accepted_request_id, continue_trace, make_trace, request_id
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[
     parent = headers.get("traceparent")
     request.trace = (continue_trace(parent) if parent else None) or make_trace()
     if peer.trusted:
-        _believe(edge, request)
+        believe(edge, request, headers)
     if message.version == (1, 1):
         request.inform = connection.interim
     else:
@@ -126,17 +127,6 @@ def _unusual(edge: Edge, message: Any, target: str) -> None:
         raise BadRequest(reason="a fragment in the request target")
     if message.chunked and message.version == (1, 0):
         raise MalformedMessage(reason="Transfer-Encoding in HTTP/1.0")  # RFC 9112 §6.1
-
-
-def _believe(edge: Edge, request: Request) -> None:
-    """Behind a trusted proxy: who the client is and how it came here is what that proxy says."""
-    headers = request.headers
-    forwarded_for = headers.get("X-Forwarded-For")
-    if forwarded_for:
-        request.client_ip = edge.client_of(request.client_ip, ",".join(headers.getall("X-Forwarded-For")))
-    scheme = headers.get("X-Forwarded-Proto", "").strip().lower()
-    if scheme in ("http", "https"):
-        request.scheme = scheme
 
 
 def _upgrade(protocol: str) -> str:
