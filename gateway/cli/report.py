@@ -68,18 +68,19 @@ def excerpt(position: Position) -> str | None:
 def _around(lines: list[str], index: int) -> Iterable[str]:
     """A line, and those above it that are less indented: the keys under which it stands."""
     yield lines[index]
-    indent = _indent(lines[index])
+    depth = _depth(lines[index])
     for line in reversed(lines[:index]):
-        if not indent:
+        if not depth:
             return
-        # An item of a list may stand as deep as the key that the list is the value of.
-        if line.strip() and (_indent(line) < indent or (_indent(line) == indent and line.rstrip().endswith(":"))):
-            indent = _indent(line)
+        if line.strip() and _depth(line) < depth:
+            depth = _depth(line)
             yield line
 
 
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
+def _depth(line: str) -> int:
+    """Twice the indent; an item of a list is deeper than its key, which may stand as far left."""
+    inner = line.lstrip()
+    return 2 * (len(line) - len(inner)) + inner.startswith("-")
 
 
 @cache
