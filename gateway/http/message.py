@@ -98,6 +98,11 @@ def encode(headers: MultiMapping[str]) -> list[tuple[bytes, bytes]]:
     return fields
 
 
+def split_lines(lines: Sequence[bytes]) -> Fields:
+    """Fields out of lines in wire form, ``Name: value``."""
+    return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+
+
 class Message:
     """What requests and responses share: header fields and a body."""
 
@@ -113,16 +118,20 @@ class Message:
         """The header fields, to read. Names compare without case; `getall` for repeated ones."""
         view = self._view
         if view is None:
-            view = self._view = decode(self._fields)
+            view = self._view = decode(self._raw())
         return view
 
     def edit_headers(self) -> CIMultiDict[str]:
         """The header fields, to change: from now on these are what is sent and what ``headers`` shows."""
         edited = self._edited
         if edited is None:
-            edited = self._edited = decode(self._fields)
+            edited = self._edited = decode(self._raw())
             self._view = edited
         return edited
+
+    def _raw(self) -> Fields:
+        """The fields as they came."""
+        return self._fields
 
     @property
     def edited(self) -> bool:
@@ -132,7 +141,7 @@ class Message:
     @property
     def fields(self) -> Fields:
         """The header fields as they go on the wire. Raises InternalError if an edited one cannot be sent."""
-        return self._fields if self._edited is None else encode(self._edited)
+        return self._raw() if self._edited is None else encode(self._edited)
 
 
 class Request(Message):
@@ -279,7 +288,7 @@ class Request(Message):
 class Response(Message):
     """A response on its way up the chain."""
 
-    __slots__ = ("dated", "error", "reason", "status", "tunnel")
+    __slots__ = ("dated", "error", "lines", "reason", "status", "tunnel")
 
     def __init__(
         self,
@@ -287,6 +296,7 @@ class Response(Message):
         *,
         headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         fields: Fields = (),
+        lines: list[bytes] | None = None,
         body: Body | bytes | None = None,
         reason: bytes = b"",
     ) -> None:
@@ -294,6 +304,8 @@ class Response(Message):
         self.reason = reason
         """As the target wrote it, or empty for the standard one."""
         self._fields = fields
+        self.lines = lines
+        """In place of ``fields``: in wire form, ``Name: value``, what a target sent and nobody has changed."""
         self._edited = CIMultiDict(headers) if headers is not None else None
         self._view = self._edited
         self.body = body if isinstance(body, Body) else Body(body or b"")
@@ -303,6 +315,12 @@ class Response(Message):
         """The target wrote a ``Date``."""
         self.tunnel: Tunnel | None = None
         """Set with a 101: both sides speak another protocol from here on."""
+
+    def _raw(self) -> Fields:
+        if self.lines is not None:
+            self._fields = split_lines(self.lines)
+            self.lines = None
+        return self._fields
 
 
 class Exchange:

@@ -16,7 +16,9 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 _DATE: Final = int(Kind.DATE)
 _LENGTH: Final = int(Kind.CONTENT_LENGTH)
-_OURS: Final = frozenset({int(Kind.HOP), int(Kind.CONNECTION), int(Kind.TRANSFER_ENCODING), _LENGTH})
+_OURS: Final = frozenset(
+    {int(Kind.HOP), int(Kind.CONNECTION), int(Kind.TRANSFER_ENCODING), int(Kind.REQUEST_ID), _LENGTH}
+)
 
 
 def without_body(status: int) -> bool:
@@ -34,6 +36,8 @@ def encode_answer(request: Request, response: Response, edge: Edge, closing: boo
     dated = response.dated
     if response.edited:
         dated = _edited(response, out, bodiless=bodiless)
+    elif response.lines is not None:
+        out += response.lines
     else:
         out += [name + b": " + value for name, value in response.fields]
     if not dated:

@@ -27,6 +27,7 @@ from gateway.errors import (
 )
 from gateway.http import Body, Fields, Response, decode
 from gateway.http.fields import KINDS, Kind, named_by_connection
+from gateway.http.message import split_lines
 
 if TYPE_CHECKING:
     from gateway.services.clock import Deadlines
@@ -41,6 +42,7 @@ Inform = Callable[[int, Fields], None]
 """Takes interim answers (1xx) other than 101."""
 
 _HOP: Final = int(Kind.HOP)  # plain ints: they compare faster than members of an enumeration
+_REQUEST_ID: Final = int(Kind.REQUEST_ID)  # the client gets the gateway's own
 _CONNECTION: Final = int(Kind.CONNECTION)
 _LENGTH: Final = int(Kind.CONTENT_LENGTH)
 _CODING: Final = int(Kind.TRANSFER_ENCODING)
@@ -60,12 +62,12 @@ class Answer:
         "bodiless",
         "complete",
         "dated",
-        "fields",
         "head_only",
         "idle",
         "inform",
         "keep_alive",
         "length",
+        "lines",
         "reason",
         "status",
         "trailer_fields",
@@ -85,7 +87,7 @@ class Answer:
         self.inform = inform
         self.status = 0
         self.reason = b""
-        self.fields: Fields = ()
+        self.lines: list[bytes] = []
         self.trailer_fields: Fields = ()
         self.length: int | None = None
         self.bodiless = False
@@ -107,7 +109,7 @@ class Answer:
             chunks.clear()
         else:
             body = Body(None, self, self.length)
-        response = Response(self.status, fields=self.fields, body=body, reason=self.reason)
+        response = Response(self.status, lines=self.lines, body=body, reason=self.reason)
         response.dated = self.dated
         return response
 
@@ -220,8 +222,8 @@ class Connection(asyncio.BufferedProtocol):
         self._on_lost = on_lost
         self._parser: httptools.HttpResponseParser | None = None
         self._answer: Answer | None = None
-        self._passing: list[tuple[bytes, bytes]] = []
-        """Fields that go on to the client as they are; after the head: trailers."""
+        self._passing: list[bytes] = []
+        """Lines that go on to the client as they are; after the head: trailers."""
         self._others: list[tuple[bytes, bytes]] = []
         """Fields that mean something here."""
         self._head: asyncio.Future[None] | None = None
@@ -400,21 +402,24 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # In trailers, only what passes is allowed: no framing, no routing (RFC 9110 §6.5.1).
-        (self._others if KINDS[name] else self._passing).append((name, value))
+        if KINDS[name]:
+            self._others.append((name, value))
+        else:
+            self._passing.append(name + b": " + value)
 
     def on_headers_complete(self) -> None:
         answer, parser = self._answer, self._parser
         if answer is None or parser is None:
             return
         status = parser.get_status_code()
-        fields, others = self._passing, self._others
+        lines, others = self._passing, self._others
         self._passing, self._others = [], []
         if status < 200 and status != 101:
             if answer.inform is not None and status != 100:
-                answer.inform(status, fields)
+                answer.inform(status, split_lines(lines))
             answer.reason = b""
             return
-        answer.fields = _frame(answer, status, fields, others)
+        answer.lines = _frame(answer, status, lines, others)
         answer.status = status
         if answer.head_only and status != 101:
             answer.complete = answer.bodiless = True
@@ -431,7 +436,7 @@ class Connection(asyncio.BufferedProtocol):
         answer, parser = self._answer, self._parser
         if answer is not None and answer.status and parser is not None:
             answer.complete = True
-            answer.trailer_fields = self._passing
+            answer.trailer_fields = split_lines(self._passing) if self._passing else ()
             answer.keep_alive = answer.keep_alive and parser.should_keep_alive()
 
     # -- the end of an exchange --------------------------------------------------------------------------------
@@ -527,22 +532,21 @@ class RawTunnel:
         self._connection.retire()
 
 
-def _frame(answer: Answer, status: int, fields: list[tuple[bytes, bytes]], others: list[tuple[bytes, bytes]]) -> Fields:
-    """Read the framing out of the head (RFC 9112 §6.3) and return the fields that go on to the client."""
+def _frame(answer: Answer, status: int, lines: list[bytes], others: list[tuple[bytes, bytes]]) -> list[bytes]:
+    """Read the framing out of the head (RFC 9112 §6.3) and return the lines that go on to the client."""
     length: int | None = None
     chunked = upgrade = False
     named: frozenset[bytes] = frozenset()
     answer.keep_alive = True
-    for pair in others:
-        name, value = pair
+    for name, value in others:
         kind = KINDS[name]
         if kind == _LENGTH:
             length = int(value) if value.isdigit() else None  # llhttp has refused what is not a number
             if answer.head_only or status == 304:
-                fields.append(pair)  # the length of the body that is not sent
+                lines.append(name + b": " + value)  # the length of the body that is not sent
         elif kind == _DATE:
             answer.dated = True
-            fields.append(pair)
+            lines.append(name + b": " + value)
         elif kind == _CONNECTION:
             if value == b"keep-alive":
                 continue
@@ -556,11 +560,11 @@ def _frame(answer: Answer, status: int, fields: list[tuple[bytes, bytes]], other
         elif kind == _UPGRADE:
             upgrade = True
             if status in (101, 426):
-                fields.append(pair)
-        elif kind != _HOP:
-            fields.append(pair)
+                lines.append(name + b": " + value)
+        elif kind != _HOP and kind != _REQUEST_ID:  # noqa: PLR1714
+            lines.append(name + b": " + value)
     if named:
-        fields = [pair for pair in fields if pair[0].lower() not in named]
+        lines = [line for line in lines if line.partition(b":")[0].lower() not in named]
     if status == 204 or status == 304 or status == 101:  # noqa: PLR1714 - two compares beat a look-up here
         answer.bodiless = True
         answer.length = 0
@@ -569,7 +573,7 @@ def _frame(answer: Answer, status: int, fields: list[tuple[bytes, bytes]], other
         answer.until_close = not chunked and length is None and not answer.head_only
     if status == 101 and not upgrade:
         raise MalformedAnswer(reason="101 without Upgrade")
-    return fields
+    return lines
 
 
 def _why(error: httptools.HttpParserError) -> str:
