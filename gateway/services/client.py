@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from multidict import CIMultiDictProxy
 
@@ -32,6 +32,7 @@ class Client:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def request(
         self,
@@ -46,8 +47,11 @@ class Client:
     ) -> Answer:
         """Make a call. ``timeout`` in seconds for all of it, ``limit`` in bytes of the answer's body.
 
-        Raises ConnectTimeout, ConnectFailed, or MalformedAnswer for a longer body.
+        Raises ConnectTimeout, ConnectFailed, or MalformedAnswer for a longer body. No error repeats what a URL may hold
+        of secrets.
         """
+        if self._closed:
+            raise ConnectFailed(reason="the client is closed")
         import aiohttp  # noqa: PLC0415 - half of aiohttp's memory is its client, and most gateways never call
 
         session = self._session
@@ -66,12 +70,15 @@ class Client:
                 held = await _bounded(response, limit)
                 return Answer(response.status, response.headers, held)
         except TimeoutError:
-            raise ConnectTimeout(reason=f"{method} {_origin(url)}: no answer in {timeout:g}s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ConnectFailed(reason=f"{method} {_origin(url)}: {type(error).__name__}: {error}") from None
+            raise ConnectTimeout(reason=f"{method} {_shown(url)}: no answer in {timeout:g}s") from None
+        except (aiohttp.ClientConnectorError, aiohttp.ServerConnectionError, ConnectionError) as error:
+            raise ConnectFailed(reason=f"{method} {_shown(url)}: {error}") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # aiohttp puts the URL into the text of some
+            raise ConnectFailed(reason=f"{method} {_shown(url)}: {type(error).__name__}") from None
 
     async def close(self) -> None:
-        """Idempotent."""
+        """Idempotent; calls fail from here on."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -86,6 +93,8 @@ async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(held)
 
 
-def _origin(url: str) -> Any:
-    """A URL as it may be logged: without its query, which may hold secrets."""
-    return url.partition("?")[0]
+def _shown(url: str) -> str:
+    """A URL as it may be logged: without user, password and query, which may hold secrets."""
+    scheme, separator, rest = url.partition("?")[0].partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"

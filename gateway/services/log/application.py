@@ -14,6 +14,8 @@ from gateway.services.log.sink import Sink, StreamSink
 LEVELS: Final = ("debug", "info", "warning", "error")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+_HARMLESS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+"""Control characters, which would forge lines or drive the terminal of who reads."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,12 +44,13 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         extra = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
+        extra, message = extra.translate(_HARMLESS), record.getMessage().translate(_HARMLESS)
         text = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {record.levelname.lower():7} "
-        text += f"{record.name.removeprefix('gateway.')}: {record.getMessage()}"
+        text += f"{record.name.removeprefix('gateway.')}: {message}"
         if extra:
             text += f"  {extra}"
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            text += "\n" + self.formatException(record.exc_info).translate(_HARMLESS | {10: "\n"})
         return text
 
 
@@ -80,6 +83,19 @@ def configure(level: str, style: str, sink: Sink | None = None) -> SinkHandler:
     root.addHandler(handler)
     set_level(level)
     return handler
+
+
+def restyle(level: str, style: str) -> None:
+    """Change what `configure` set, after a reload."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, SinkHandler):
+            handler.setFormatter(ConsoleFormatter() if style == "console" else JsonFormatter())
+    set_level(level)
+
+
+def application_lost() -> int:
+    """Lines of this log that were given up."""
+    return sum(each.sink.dropped for each in logging.getLogger().handlers if isinstance(each, SinkHandler))
 
 
 def set_level(level: str) -> None:

@@ -1,0 +1,185 @@
+"""The gateway's own log: one line a record, whatever is in it, and levels that can be turned."""
+
+import json
+import logging
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.services.log import application
+from gateway.services.log.application import (
+    ConsoleFormatter,
+    JsonFormatter,
+    SinkHandler,
+    configure,
+    more_verbose,
+    quieter,
+    set_level,
+)
+from gateway.services.log.sink import Sink, StreamSink
+
+
+class Memory(Sink):
+    def __init__(self):
+        super().__init__()
+        self.written = []
+
+    def _put(self, data):
+        self.written.append(data)
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    """`configure` is for a process of its own; what it turns is turned back."""
+    loggers = [logging.getLogger(name) for name in ("", "gateway")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+def record(message, *arguments, extra=None, failure=None, level=logging.INFO, name="gateway.reload"):
+    made = logging.makeLogRecord(
+        {"name": name, "levelno": level, "levelname": logging.getLevelName(level), "msg": message, "args": arguments}
+    )
+    vars(made).update(extra or {})
+    if failure is not None:
+        try:
+            raise failure
+        except Exception as error:  # noqa: BLE001
+            made.exc_info = (type(error), error, error.__traceback__)
+    return made
+
+
+def test_a_line_of_json():
+    line = json.loads(JsonFormatter().format(record("took %d ms", 5, extra={"route": "a", "seconds": 0.5})))
+    assert line.pop("ts").endswith("Z")
+    assert line == {"level": "info", "logger": "gateway.reload", "msg": "took 5 ms", "route": "a", "seconds": 0.5}
+
+
+def test_a_failure_has_its_traceback():
+    line = json.loads(JsonFormatter().format(record("failed", failure=KeyError("x"))))
+    assert line["exception"].startswith("Traceback") and line["exception"].endswith("KeyError: 'x'")
+
+
+@given(
+    st.text(st.characters(exclude_categories=()), max_size=40),
+    st.dictionaries(
+        st.sampled_from(["route", "odd key", "é"]),
+        st.text(st.characters(exclude_categories=()), max_size=20)
+        | st.integers()
+        | st.floats()
+        | st.binary(max_size=5)
+        | st.builds(object),
+        max_size=3,
+    ),
+)
+def test_whatever_is_logged_is_one_line_of_json(message, extra):
+    text = JsonFormatter().format(record("%s", message, extra=extra))
+    assert "\n" not in text
+    text.encode()
+    line = json.loads(text)
+    assert line["msg"] == message.encode("utf-8", "replace").decode()
+    assert set(extra) <= set(line)
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=40))
+def test_nobody_forges_a_line_on_the_console(message):
+    text = ConsoleFormatter().format(record("%s", message, extra={"path": message}))
+    assert not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text)
+
+
+def test_a_line_for_people():
+    text = ConsoleFormatter().format(record("up", extra={"seconds": 1}))
+    assert text.split(" ", 1)[1] == "info    reload: up  seconds=1"
+
+
+def test_a_failure_for_people_keeps_its_lines_and_no_escapes():
+    text = ConsoleFormatter().format(record("failed", failure=ValueError("\x1b[31mred")))
+    assert "\nTraceback" in text
+    assert "\x1b" not in text and "\\x1b[31mred" in text
+
+
+@pytest.mark.parametrize(("style", "mark"), [("json", b'"msg":"hello"'), ("console", b"reload: hello")])
+def test_configure_sends_everything_to_one_sink(style, mark):
+    sink = Memory()
+    configure("info", style, sink)
+    logging.getLogger("gateway.reload").info("hello")
+    logging.getLogger("some.library").info("not this")
+    logging.getLogger("some.library").warning("but this")
+    sink.close()
+    said = b"".join(sink.written)
+    assert mark in said and b"but this" in said and b"not this" not in said
+    assert logging.getLogger().handlers[0].sink is sink
+
+
+def test_configure_replaces_what_was_there():
+    first, second = Memory(), Memory()
+    configure("info", "json", first)
+    configure("info", "json", second)
+    logging.getLogger("gateway").warning("once")
+    first.close()
+    second.close()
+    assert first.written == []
+    assert b"".join(second.written).count(b"once") == 1
+
+
+def test_stderr_unless_said_otherwise():
+    handler = configure("info", "json")
+    assert isinstance(handler.sink, StreamSink)
+    handler.sink.close()
+
+
+def test_a_record_that_cannot_be_formatted_ends_nothing(capsys):
+    sink = Memory()
+    handler = SinkHandler(sink)
+    handler.setFormatter(JsonFormatter())
+    handler.handle(record("%d", "no number"))
+    handler.handle(record("fine"))
+    handler.flush()
+    assert b"fine" in b"".join(sink.written)
+    assert "no number" in capsys.readouterr().err
+    sink.close()
+
+
+def test_what_stands_in_a_log_file_is_lines(tmp_path):
+    path = tmp_path / "log"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    handler = SinkHandler(StreamSink(descriptor))
+    handler.setFormatter(JsonFormatter())
+    for number in range(100):
+        handler.handle(record("line %d\n\r", number))
+    handler.sink.close()
+    os.close(descriptor)
+    assert [json.loads(line)["msg"] for line in path.read_text().splitlines()] == [f"line {n}\n\r" for n in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "level"),
+    [
+        pytest.param([more_verbose], "debug", id="more"),
+        pytest.param([quieter], "warning", id="less"),
+        pytest.param([more_verbose] * 5, "debug", id="no more than all"),
+        pytest.param([quieter] * 9, "error", id="no less than errors"),
+        pytest.param([quieter, more_verbose], "info", id="there and back"),
+    ],
+)
+def test_levels_are_turned_a_step_at_a_time(steps, level):
+    set_level("info")
+    assert [step() for step in steps][-1] == level
+    assert logging.getLevelName(logging.getLogger("gateway").level).lower() == level
+
+
+def test_libraries_speak_up_only_in_debug():
+    for level, library in (("info", logging.WARNING), ("error", logging.ERROR), ("debug", logging.DEBUG)):
+        set_level(level)
+        assert logging.getLogger("some.library").getEffectiveLevel() == library
+
+
+def test_a_level_nobody_knows_starts_from_info():
+    set_level("info")
+    logging.getLogger("gateway").setLevel(17)
+    assert more_verbose() == application.LEVELS[0]
