@@ -20,7 +20,7 @@ def test_the_catalogue_has_every_error_once():
 @pytest.mark.parametrize("error", OWN, ids=lambda error: error.__name__)
 class TestEvery:
     def test_it_is_explained(self, error):
-        assert error.__doc__ and error.__doc__[0].isupper()
+        assert error.__doc__ and (error.__doc__[0].isupper() or error.__doc__.startswith("``"))
         assert error.title and not error.title.endswith(".")
 
     def test_its_code_is_a_name_for_programs(self, error):

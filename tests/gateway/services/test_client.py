@@ -141,8 +141,9 @@ async def test_a_closed_client_opens_nothing_again(url):
     await client.request("GET", f"{url}/echo")
     await client.close()
     await client.close()
-    with pytest.raises(ConnectFailed, match="closed"):
+    with pytest.raises(ConnectFailed) as caught:
         await client.request("GET", f"{url}/echo")
+    assert "closed" in caught.value.reason
 
 
 async def test_a_client_that_was_never_used_has_nothing_to_close():
