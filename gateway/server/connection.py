@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -260,6 +260,11 @@ class ClientConnection(RequestHandler):
             else:
                 self._wait_until(self.edge.fresh_deadline)
 
+    def dismiss(self, lets_stay: Callable[[Request], bool]) -> None:
+        """The gateway was reloaded: a tunnel that may not stay ends."""
+        if self._tunnel is not None and self._tunnel.request is not None and not lets_stay(self._tunnel.request):
+            self._tunnel.leave()
+
     def abort(self) -> None:
         """Cut the connection (RST): the one sign of a cut body that every client understands."""
         self._force_close = True
@@ -439,6 +444,7 @@ class ClientConnection(RequestHandler):
         else:
             self.write(encode_answer(request, response, self.edge, False, True))
             side = self._tunnel = ClientSide(transport, self._drained_now, websocket=request.upgrade == "websocket")
+            side.request = request
             self.set_parser(side)  # type: ignore[arg-type]  # it wants what ClientSide offers: feed_data and feed_eof
             if self.edge.draining:
                 side.leave()

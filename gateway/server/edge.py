@@ -168,6 +168,11 @@ class Edge:
         request.finish(exchange)
         self.runtime.record(exchange)
 
+    def dismiss(self, lets_stay: Callable[[Request], bool]) -> None:
+        """After a reload: end the tunnels whose route or target is gone, in order, a WebSocket with 1001."""
+        for connection in list(self.connections):
+            connection.dismiss(lets_stay)
+
     def drain(self) -> None:
         """Take no more requests on kept-alive connections; each is closed after the answer under way."""
         self.draining = True

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from gateway.errors import GatewayError
-from gateway.http import Tunnel
+from gateway.http import Request, Tunnel
 
 HIGH_WATER: Final = 128 * 1024
 LOW_WATER: Final = 32 * 1024
@@ -93,6 +93,7 @@ class ClientSide:
         "_waiting",
         "leaving",
         "received",
+        "request",
         "sent",
         "websocket",
     )
@@ -109,6 +110,8 @@ class ClientSide:
         self.leaving = asyncio.Event()
         self._to_client = Frames()
         self._from_client = Frames()
+        self.request: Request | None = None
+        """What began it; a reload asks whether it may go on."""
         self.received = 0
         self.sent = 0
 
