@@ -158,7 +158,7 @@ def _entry(entry: dict[str, Any]) -> str:
 
 
 def _way(way: dict[str, Any]) -> Iterator[str]:
-    share = f"  {way['share']:.4g} of such requests" if way["share"] < 1 else ""
+    share = f"  gets {_percent(way['share'])} of such requests" if way["share"] < 1 else ""
     yield from _block("upstream", [f"{way['upstream']}  ({way['place']}): {way['why']}{share}"])
     yield from _block("target", _targets(way))
     sent = way["sent"]
@@ -180,12 +180,16 @@ def _targets(way: dict[str, Any]) -> list[str]:
         if target["share"] == 1:
             texts.append(f"{target['url']}: {way['choice']}")
         elif target["share"]:
-            texts.append(f"{target['url']}  {target['share']:.4g}")
+            texts.append(f"{target['url']}  {_percent(target['share'])}")
         elif target["weight"] == 0:
             texts.append(f"{target['url']}  none: its weight is 0")
         elif target["priority"] > min(each["priority"] for each in way["targets"] if each["weight"]):
             texts.append(f"{target['url']}  only while those before it are not well (priority {target['priority']})")
     return [way["choice"], *texts] if several else texts
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.4g}%"
 
 
 def _retry(retry: dict[str, Any], method: str) -> str:
