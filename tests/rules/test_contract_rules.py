@@ -14,6 +14,7 @@ from gateway.config import ConfigurationError, load_text
 from gateway.errors import Forbidden, InternalError, Unauthorized
 from gateway.http import Body, Principal, Response
 from gateway.plugin import AdminView, Authenticator, Command, Endpoint, Plugin, Scope, Settings
+from gateway.reload import Succession
 from gateway.runtime import BuildError, Services
 from gateway.services.store import MemoryStore, Script
 from gateway.testing import Chunks, answering, exchange, opened, origin, ports, read, request, running
@@ -482,11 +483,14 @@ def test_rule_11_state_that_reaches_less_far_than_it_should_is_flagged():
 
 async def test_rule_11_a_limit_in_memory_is_divided_by_the_workers():
     services = Services(workers=4)
+    succession = Succession(services, lambda _runtime: None)
     try:
-        await services.prepare(load_text(config(), {"TARGET": "http://127.0.0.1:1"}).config)
+        await succession.prepare(load_text(config(), {"TARGET": "http://127.0.0.1:1"}).config)
+        succession.commit()
         store = services.store()
         assert (store.approximate, store.share) == (True, 0.25)
     finally:
+        await succession.close()
         await services.close()
 
 
