@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,10 @@ NEEDS_RESTART: Final = ("listeners", "admin", "workers")
 """Top-level keys that are bound to sockets and processes: a reload that changes them is refused, with this reason."""
 
 
+UNSEEN: Final = 5.0
+"""Seconds between looks at files whose changes the system may not tell."""
+
+
 class Refused(Exception):
     """The new configuration was not taken up; the old one serves on. ``problems`` as lines for people."""
 
@@ -38,12 +43,16 @@ class Refused(Exception):
 class Succession:
     """The runtime in force in this worker, and the one to follow."""
 
-    def __init__(self, services: Services, publish: Callable[[Runtime], None]) -> None:
+    def __init__(
+        self, services: Services, publish: Callable[[Runtime], None], retired: Callable[[], None] | None = None
+    ) -> None:
+        """``publish`` is told what is in force from now on; ``retired`` is called when an old runtime is gone."""
         self.services = services
+        self._retired = retired
         self.current: Runtime | None = None
         self._publish = publish
         self._next: Runtime | None = None
-        self._retiring: set[asyncio.Task[Any]] = set()
+        self._retiring: dict[Runtime, asyncio.Task[None]] = {}
 
     async def prepare(self, config: Config) -> None:
         """Build the next runtime beside the one in force. Raises what `gateway.runtime.build` raises."""
@@ -59,25 +68,52 @@ class Succession:
         runtime.commit()
         self._publish(runtime)
         if old is not None:
-            task = asyncio.get_running_loop().create_task(old.retire(runtime, runtime.config.reload.drain))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._retiring[old] = asyncio.get_running_loop().create_task(self._retire(old))
+
+    async def _retire(self, old: Runtime) -> None:
+        """See an old runtime off: its exchanges end, what nobody else uses is closed, what it counted is forgotten."""
+        try:
+            assert self.current is not None
+            drained = await old.emptied(self.current.config.reload.drain)
+            await old.close(*self._living(old))
+            if not drained:
+                log.info("%d exchanges go on under an old configuration", old.in_flight)
+                await old.emptied(math.inf)
+        except Exception:
+            log.exception("an old configuration did not retire cleanly")
+        finally:
+            del self._retiring[old]
+        if not self._retiring:  # else another may still use them
+            await self.services.settle()
+        labels: set[str] = set()
+        self.services.metrics.retain_routes(labels.union(*(each.labels for each in self._living())))
+        if self._retired is not None:
+            self._retired()
+
+    def _living(self, but: Runtime | None = None) -> list[Runtime]:
+        """In force, about to be, or still at work. An old runtime may share a plugin with one that is older yet, and
+        not with its successor; so all of them are asked before anything is closed.
+        """
+        runtimes = (self.current, self._next, *(each for each in self._retiring if not each.closed))
+        return [each for each in runtimes if each is not None and each is not but]
 
     async def abandon(self) -> None:
         """Close a prepared runtime that is not wanted after all."""
         unwanted, self._next = self._next, None
         if unwanted is not None:
-            await unwanted.close(self.current)
+            await unwanted.close(*self._living())
+        await self.services.abandon()
 
     async def close(self) -> None:
         """Close everything; what still retires is cut."""
         await self.abandon()
-        for task in list(self._retiring):
+        old, tasks = list(self._retiring), list(self._retiring.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         current, self.current = self.current, None
-        if current is not None:
-            await current.close()
+        for runtime in (*old, *([current] if current is not None else [])):
+            await runtime.close()
 
 
 @dataclass(slots=True)
@@ -116,6 +152,8 @@ class Reloader:
             try:
                 loaded = await asyncio.to_thread(load, self._paths, review=findings)
                 if loaded.identity == self.loaded.identity and not even_if_unchanged:
+                    # What was refused before has been taken back.
+                    self.outcome.last_ok, self.outcome.problems = True, ()
                     return True
                 self._check(loaded)
                 await self._apply(loaded)
@@ -139,7 +177,7 @@ class Reloader:
 
     def _check(self, loaded: Loaded) -> None:
         old, new = self.loaded.config, loaded.config
-        changed = [key for key in NEEDS_RESTART if getattr(old, key) != getattr(new, key)]
+        changed = [key for key in NEEDS_RESTART if _bound(old, key) != _bound(new, key)]
         if changed:
             raise Refused([f"{', '.join(changed)} changed: these need a restart"])
 
@@ -157,19 +195,37 @@ class Reloader:
             self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
+        while True:
+            try:
+                await self._watch_folders()
+            except Exception as error:  # noqa: BLE001 - a folder that is away for a moment must not end the watch
+                log.warning("watching the configuration failed, tried again in %gs: %s", UNSEEN, error)
+                await asyncio.sleep(UNSEEN)
+
+    async def _watch_folders(self) -> None:
+        """Watch until the set of files changes."""
         from watchfiles import awatch  # noqa: PLC0415 - paid for only by who watches
 
-        while True:
-            files = {file.resolve() for file in self.loaded.files}
-            # Folders are watched, not files: editors and Kubernetes replace a file rather than write into it.
-            folders = {file.parent for file in files} | {file.parent for file in self.loaded.files}
-            async for changes in awatch(*folders, recursive=False, debounce=200, step=50):
-                seen = {Path(name) for _, name in changes}
-                if not seen & (files | set(self.loaded.files)) and not _remounted(seen):
-                    continue
-                await self.reload()
-                if {file.resolve() for file in self.loaded.files} != files:
-                    break
+        named = self.loaded.files
+        files = {file.resolve() for file in named}
+        # Folders are watched, not files: editors and Kubernetes replace a file rather than write into it.
+        folders = {file.parent for file in files} | {file.absolute().parent for file in named}
+        known = files | {file.absolute() for file in named}
+        before = await asyncio.to_thread(_signature, named)
+        # Some file systems tell nothing of changes, and what happens between two watches is not told either: so the
+        # files are also looked at now and then.
+        told = awatch(
+            *folders, recursive=False, debounce=200, step=50, yield_on_timeout=True, rust_timeout=int(UNSEEN * 1000)
+        )
+        async for changes in told:
+            seen = {Path(name) for _, name in changes}
+            now = await asyncio.to_thread(_signature, named)
+            if now == before and not seen & known and not _remounted(seen):
+                continue
+            before = now
+            await self.reload()
+            if self.loaded.files != named or {file.resolve() for file in self.loaded.files} != files:
+                return
 
     async def close(self) -> None:
         """Stop watching."""
@@ -178,6 +234,25 @@ class Reloader:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
+
+
+def _bound(config: Config, key: str) -> Any:
+    """What of a section is bound to sockets and processes: all but a listener's limits."""
+    if key == "listeners":
+        return [listener.model_copy(update={"limits": None}) for listener in config.listeners]
+    return config.worker_count if key == "workers" else getattr(config, key)
+
+
+def _signature(files: Sequence[Path]) -> tuple[tuple[int, ...], ...]:
+    found: list[tuple[int, ...]] = []
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError:
+            found.append((0,))
+        else:
+            found.append((stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return tuple(found)
 
 
 def _remounted(seen: set[Path]) -> bool:

@@ -86,7 +86,7 @@ class AdminServer:
         self._routes(application)
         if settings.cors is not None:
             _allow_origins(application, settings.cors.origins)
-        runner = self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        runner = self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=2.0)
         await runner.setup()
         address = settings.address
         site: web.BaseSite

@@ -19,18 +19,27 @@ class Checks:
     def __init__(self) -> None:
         self.results: dict[str, dict[str, Any]] = {}
         self._client = Client()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._running: dict[str, tuple[Check, asyncio.Task[None]]] = {}
 
     def start(self, checks: dict[str, Check]) -> None:
-        """Run these from now on, instead of what was run before."""
-        self._stop()
+        """Run these from now on, instead of what was run before; one that is the same goes on with what it knows."""
+        for name, (check, task) in list(self._running.items()):
+            if checks.get(name) != check:
+                task.cancel()
+                del self._running[name]
+        known = self.results
         self.results = {
-            name: {"ok": None, "critical": check.critical, "kind": _kind(check)} for name, check in checks.items()
+            name: known[name]
+            if name in self._running
+            else {"ok": None, "critical": check.critical, "kind": _kind(check)}
+            for name, check in checks.items()
         }
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._run(name, check)) for name, check in checks.items()]
+        for name, check in checks.items():
+            if name not in self._running:
+                self._running[name] = check, loop.create_task(self._run(check, self.results[name]))
 
-    async def _run(self, name: str, check: Check) -> None:
+    async def _run(self, check: Check, result: dict[str, Any]) -> None:
         while True:
             began = time.monotonic()
             error = ""
@@ -43,7 +52,6 @@ class Checks:
                 error = failure.reason
             except Exception as failure:  # noqa: BLE001 - whatever it is, it is the check's result
                 error = f"{type(failure).__name__}: {failure}"
-            result = self.results[name]
             result.update(ok=not error, seconds=round(time.monotonic() - began, 6), checked_at=round(time.time(), 3))
             result.pop("error", None)
             if error:
@@ -70,15 +78,12 @@ class Checks:
             finally:
                 await connection.aclose()
 
-    def _stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        self._tasks = []
-
     async def close(self) -> None:
         """Stop looking."""
-        tasks = list(self._tasks)
-        self._stop()
+        tasks = [task for _, task in self._running.values()]
+        self._running.clear()
+        for task in tasks:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.close()
 

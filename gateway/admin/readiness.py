@@ -33,7 +33,9 @@ def readiness(
         if state["critical"] and not state["usable"]
     ]
     reasons += [
-        f"check {name} fails" for name, result in checks.items() if result["critical"] and result["ok"] is False
+        f"check {name} fails" if result["ok"] is False else f"check {name} has not been made yet"
+        for name, result in checks.items()
+        if result["critical"] and result["ok"] is not True
     ]
     return {
         "ready": not reasons,

@@ -60,6 +60,8 @@ class Assembly:
         self._config = runtime.config
         self._services = runtime.services
         self._old = old
+        # A plugin holds on to the store that it was opened with.
+        self._old_instances = old.instances if old is not None and old.store == runtime.store else {}
 
     async def run(self) -> None:
         """Build everything. Raises BuildError."""
@@ -81,7 +83,8 @@ class Assembly:
         self._runtime.chains[label] = instances
         key = identity(settings)
         old = self._old.upstreams.get(name) if self._old is not None else None
-        if old is not None and old.key == key:
+        kept = all(instance.key in self._old_instances for instance in instances)
+        if old is not None and old.key == key and kept:
             self._runtime.upstreams[name] = old
             return
         services = self._services
@@ -93,6 +96,7 @@ class Assembly:
             buffer=services.buffer,
             metrics=services.metrics,
             compose_attempt=self._composer(instances),
+            probe=services.owner,
         )
         upstream.key = key
         self._runtime.upstreams[name] = upstream
@@ -149,7 +153,7 @@ class Assembly:
 
     async def _instance(self, owner: str, unique: str, entry: PluginEntry) -> Instance:
         key = (owner, unique, entry.plugin, entry.mode.value, identity(entry.settings))
-        old = self._old.instances.get(key) if self._old is not None else None
+        old = self._old_instances.get(key)
         if old is not None:
             kept = Instance(key, owner, unique, entry.plugin, old.plugin, entry)
             self._runtime.instances[key] = kept

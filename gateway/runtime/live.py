@@ -16,22 +16,28 @@ from gateway.http.problem import PAGE, Problems
 from gateway.route.table import NotAllowed, RouteTable
 from gateway.runtime.assemble import Assembly, Instance
 from gateway.runtime.route import LiveRoute
-from gateway.runtime.services import Services
+from gateway.runtime.services import Services, StoreIdentity
 
 log = logging.getLogger("gateway.runtime")
 
 UNROUTED = "-"
 """The label of exchanges that no route took."""
+SHORTEST_LOOK = 0.02
+LONGEST_LOOK = 1.0
+"""Seconds between two looks whether exchanges have ended."""
 
 
 class Runtime:
-    """One configuration made live. Made by `build`; `commit` puts it in force, `retire` takes it out."""
+    """One configuration made live. Made by `build`; `commit` puts it in force."""
 
-    def __init__(self, config: Config, services: Services, render: Render) -> None:
+    def __init__(self, config: Config, services: Services, render: Render, store: StoreIdentity) -> None:
         self.config = config
         self.services = services
+        self.store = store
+        """What its store is known by; plugins hold on to theirs, so they survive only with it."""
         self.render = render
         self.built_at = time.time()
+        self.closed = False
         self.upstreams: dict[str, LiveUpstream] = {}
         self.instances: dict[tuple[str, ...], Instance] = {}
         self.endpoints: dict[str, tuple[LiveRoute, Handler, frozenset[str]]] = {}
@@ -93,41 +99,47 @@ class Runtime:
 
     def commit(self) -> None:
         """Put this runtime in force: ports that plugins hold lead here from now on."""
+        self.services.commit()
         ports = self.services.ports
         ports.upstreams = self.forwarder_of
         ports.handle = self.handle
 
-    async def retire(self, successor: Runtime | None, deadline: float) -> bool:
-        """Wait for what began here, then close what the successor did not take over.
+    async def emptied(self, seconds: float) -> bool:
+        """Wait until nothing that began here is under way, at most so long. False if something is."""
+        until = self.services.clock.now() + seconds
+        pause = SHORTEST_LOOK
+        # Looked at now and then: counting exchanges down to an event would cost every exchange. Ever less often, too: a
+        # WebSocket may stay for days, and there may be as many runtimes waiting as there were reloads meanwhile.
+        while self.in_flight and (left := until - self.services.clock.now()) > 0:
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, LONGEST_LOOK)
+        return not self.in_flight
 
-        ``deadline`` in seconds. False if exchanges were still under way when it passed; they keep what they hold until
-        their connections end.
-        """
-        until = self.services.clock.now() + deadline
-        # Looked at now and then: counting exchanges down to an event would cost every exchange.
-        while self.in_flight and self.services.clock.now() < until:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-        drained = not self.in_flight
-        await self.close(successor)
-        await self.services.settle()
-        return drained
-
-    async def close(self, successor: Runtime | None = None) -> None:
-        """Close everything that ``successor`` does not use. Every close is tried; failures are logged."""
-        kept = {id(each.plugin) for each in successor.instances.values()} if successor is not None else set()
+    async def close(self, *others: Runtime) -> None:
+        """Close everything that none of the ``others`` uses. Every close is tried; failures are logged. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        kept = {id(each.plugin) for other in others for each in other.instances.values()}
         for instance in reversed(list(self.instances.values())):
             if id(instance.plugin) not in kept:
                 await _close(instance.plugin.close(), f"{instance.route}: {instance.id}")
-                self.services.ports.forget(instance.route, instance.id)
-        shared = {id(each) for each in successor.upstreams.values()} if successor is not None else set()
+                self.services.ports.forget(instance.plugin.context)
+        shared = {id(each) for other in others for each in other.upstreams.values()}
         for name, upstream in self.upstreams.items():
             if id(upstream) not in shared:
                 await _close(upstream.close(), f"upstream {name}")
-        if successor is not None:
-            names = {route.name for route in successor.routes}
-            for route in self.routes:
-                if route.name not in names and not route.in_flight:
-                    self.services.metrics.remove_route(route.name)
+
+    @property
+    def labels(self) -> set[str]:
+        """Values of the label ``route`` that belong to this configuration."""
+        return {UNROUTED, *(route.name for route in self.routes), *(f"upstream:{name}" for name in self.upstreams)}
+
+    def lets_stay(self, request: Request) -> bool:
+        """Whether a tunnel that began on another runtime may go on: its route and its target are still here."""
+        if all(route.name != request.route.name for route in self.routes):
+            return False
+        return any(target.name == request.target for each in self.upstreams.values() for target in each.targets)
 
 
 async def _close(closing: Any, what: str) -> None:
@@ -143,15 +155,17 @@ async def build(config: Config, services: Services, *, old: Runtime | None = Non
     On any failure everything that was opened is closed again and the first error is raised, with those of closing as
     notes. Raises BuildError, StoreUrlError, or OSError for files that are gone.
     """
-    await services.prepare(config)
+    store = await services.prepare(config)
     pages = config.errors
     render = Problems(pages.html or PAGE, pages.messages)
-    runtime = Runtime(config, services, render)
+    runtime = Runtime(config, services, render, store)
     try:
-        await Assembly(runtime, old).run()
+        with services.building():
+            await Assembly(runtime, old).run()
     except BaseException as error:
         try:
-            await runtime.close(old)
+            await runtime.close(*([old] if old is not None else []))
+            await services.abandon()
         except Exception as second:  # noqa: BLE001 - the first error is the one to tell
             error.add_note(f"and closing what was open: {second}")
         raise

@@ -35,7 +35,8 @@ class LivePorts:
         self.upstreams: Callable[[str], Handler] = _no_upstream
         """Set by the runtime that is in force."""
         self.handle: Handler | None = None
-        self.reports: dict[tuple[str, str, str], Callable[[], dict[str, Any]]] = {}
+        self.reports: dict[Context, dict[str, Callable[[], dict[str, Any]]]] = {}
+        """By plugin instance: during a reload there are two of the same route and id."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._refusals = services.metrics.counter(
             "plugin_refusals_total",
@@ -117,12 +118,11 @@ class LivePorts:
 
     def report(self, context: Context, name: str, state: Callable[[], dict[str, Any]]) -> None:
         """Show a plugin's state in ``/readyz`` and ``/routes``."""
-        self.reports[(context.route, context.id, name)] = state
+        self.reports.setdefault(context, {})[name] = state
 
-    def forget(self, route: str, id: str) -> None:  # noqa: A002
+    def forget(self, context: Context) -> None:
         """The plugin is closed: its reports go."""
-        for key in [key for key in self.reports if key[:2] == (route, id)]:
-            del self.reports[key]
+        self.reports.pop(context, None)
 
     async def close(self) -> None:
         """Cancel what plugins spawned."""

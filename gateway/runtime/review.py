@@ -70,6 +70,10 @@ def _orders(placed: Sequence[Placed]) -> Iterator[Finding]:
     classes = [
         (entry.name, AnyOf if isinstance(entry, AnyEntry) else registry.find(entry.plugin)) for _, entry in always
     ]
-    for disorder in disorders(classes):
+    found = disorders(classes)
+    end = min((disorder.index for disorder in found if disorder.fatal), default=len(classes))
+    for disorder in found:
+        if disorder.index > end and not disorder.fatal:
+            continue  # it never runs, which is told already; where it would stand better is beside the point
         severity = Severity.ERROR if disorder.fatal else Severity.WARNING
         yield Finding(always[disorder.index][0], disorder.message, severity=severity)

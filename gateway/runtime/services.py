@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from gateway.config.model import Config
 from gateway.http import Exchange
@@ -15,6 +17,11 @@ from gateway.services.store import Store, open_store
 
 RECEIVE_BUFFER = 64 * 1024
 """Bytes read from a target at once: small enough that a thousand stalled streams stay small."""
+
+StoreIdentity = tuple[str, float]
+
+_building: ContextVar[Store | None] = ContextVar("store of the configuration that is being built", default=None)
+"""What is built beside the runtime in force gets its own store, while everybody else keeps theirs."""
 
 
 class Services:
@@ -33,36 +40,71 @@ class Services:
         """The access log, if there is one."""
         self._client: Client | None = None
         self._store: Store | None = None
-        self._store_identity: tuple[str, float] | None = None
+        self.store_identity: StoreIdentity | None = None
+        """Of the store in force."""
+        self._next: tuple[StoreIdentity, Store, int] | None = None
         self._replaced: list[Store] = []
         self.ports = LivePorts(self)
 
-    async def prepare(self, config: Config) -> None:
-        """Have the stores that ``config`` names. What was there before serves until `settle`. Raises StoreUrlError."""
+    async def prepare(self, config: Config) -> StoreIdentity:
+        """Have the store that ``config`` names, beside the one in force, until `commit` or `abandon`.
+
+        Returns what the store is known by. Raises StoreUrlError.
+        """
+        await self.abandon()
         identity = (config.stores.shared.get_secret_value(), config.stores.deadline)
-        if identity != self._store_identity:
+        replicas = config.replicas if isinstance(config.replicas, int) else self.replicas
+        if identity == self.store_identity and self._store is not None:
+            store = self._store
+        else:
             store = await open_store(identity[0], timeout=identity[1], workers=self.workers)
-            if self._store is not None:
-                self._replaced.append(self._store)
-            self._store, self._store_identity = store, identity
-        if isinstance(config.replicas, int):
-            self.replicas = config.replicas
+        self._next = (identity, store, replicas)
+        return identity
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """What asks for the store inside, and the tasks that it starts, get the prepared one."""
+        token = _building.set(self._next[1] if self._next is not None else self._store)
+        try:
+            yield
+        finally:
+            _building.reset(token)
+
+    def commit(self) -> None:
+        """What was prepared is in force. The store before serves those who still have it, until `settle`."""
+        if self._next is None:
+            return
+        identity, store, self.replicas = self._next
+        self._next = None
+        if self._store is not None and store is not self._store:
+            self._replaced.append(self._store)
+        self._store, self.store_identity = store, identity
+
+    async def abandon(self) -> None:
+        """Close what was prepared and is not wanted."""
+        unwanted, self._next = self._next, None
+        if unwanted is not None and unwanted[1] is not self._store:
+            await unwanted[1].close()
 
     async def settle(self) -> None:
-        """Close what a configuration that is no longer in force had."""
+        """Close what configurations had that are no longer in force; nobody may be using it."""
         replaced, self._replaced = self._replaced, []
         for store in replaced:
             await store.close()
 
     def store(self) -> Store:
         """The shared store. Raises RuntimeError before `prepare`."""
+        store = _building.get()
+        prepared = [self._next[1]] if self._next is not None else []
+        if store is not None and any(store is each for each in (self._store, *prepared, *self._replaced)):
+            return store
         if self._store is None:
             raise RuntimeError("the shared store is not open yet")
         return self._store
 
     @property
     def has_store(self) -> bool:
-        """`prepare` was called."""
+        """`commit` was called."""
         return self._store is not None
 
     def client(self) -> Client:
@@ -80,12 +122,13 @@ class Services:
     async def close(self) -> None:
         """Idempotent."""
         await self.ports.close()
+        await self.abandon()
         await self.settle()
         if self._client is not None:
             await self._client.close()
             self._client = None
         if self._store is not None:
-            store, self._store, self._store_identity = self._store, None, None
+            store, self._store, self.store_identity = self._store, None, None
             await store.close()
         self.wheel.close()
         await asyncio.sleep(0)  # let closed transports say so before the loop ends

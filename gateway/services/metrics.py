@@ -12,7 +12,7 @@ import os
 import resource
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 PREFIX: Final = "sidegate_"
@@ -216,6 +216,18 @@ class Metrics:
                 name = OTHER
             found = self._routes.setdefault(name, RouteMetrics())
         return found
+
+    def retain_routes(self, names: Collection[str]) -> None:
+        """Forget what was counted for any other route, in every metric with the label ``route``."""
+        kept = {*names, OTHER}
+        for name, route in list(self._routes.items()):
+            if name not in kept and not route.in_flight:
+                del self._routes[name]
+        for family in self._families.values():
+            if "route" in family.labels:
+                at = family.labels.index("route")
+                for values in [values for values in family.children if values[at] not in kept]:
+                    del family.children[values]
 
     def remove_route(self, name: str) -> None:
         """The route is gone, and nothing is under way on it."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import ctypes
 import logging
 import os
+import pickle
 import signal
 import socket
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
-from gateway.config.load import Loaded, load
+from gateway.config.model import Config
 from gateway.services.log import configure
 from gateway.supervisor.control import Line
 from gateway.supervisor.worker import Worker
@@ -30,7 +31,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--index", type=int, required=True)
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--listener", type=int, action="append", default=[])
-    parser.add_argument("-c", "--config", action="append", type=Path, default=[])
     options = parser.parse_args(arguments)
     _die_with_parent()
     # The terminal sends Ctrl-C to the whole group; the supervisor alone decides when workers end.
@@ -58,7 +58,6 @@ class _Child:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._worker: Worker | None = None
-        self._loaded: Loaded | None = None
 
     async def run(self) -> None:
         """Serve until the line ends."""
@@ -71,17 +70,21 @@ class _Child:
 
     async def _answer(self, what: str, arguments: dict[str, Any]) -> Any:
         if what == "start":
-            return await self._start(arguments["identity"])
+            return await self._start(_unpacked(arguments["config"]))
         worker = self._worker
         if worker is None:
             raise LookupError("not started")
         match what:
             case "prepare":
-                await worker.prepare(self._load(arguments["identity"]).config)
+                await worker.prepare(_unpacked(arguments["config"]))
             case "commit":
                 worker.commit()
             case "abandon":
                 await worker.abandon()
+            case "probed":
+                return worker.probed()
+            case "told":
+                worker.told(arguments["found"])
             case "snapshot":
                 return worker.snapshot()
             case "status":
@@ -98,18 +101,25 @@ class _Child:
                 raise LookupError(what)
         return None
 
-    def _load(self, identity: str) -> Loaded:
-        """The configuration that the supervisor has read. Raises RuntimeError if the files have changed since."""
-        loaded = load(self._options.config)
-        if loaded.identity != identity:
-            raise RuntimeError("the configuration changed while it was taken up")
-        return loaded
-
-    async def _start(self, identity: str) -> None:
-        loaded = self._load(identity)
-        configure(loaded.config.log.level, loaded.config.log.format)
+    async def _start(self, config: Config) -> None:
+        configure(config.log.level, config.log.format)
         sockets = [socket.socket(fileno=number) for number in self._options.listener]
         for sock in sockets:
             sock.setblocking(False)
-        self._worker = Worker(loaded.config, index=self._options.index, workers=self._options.workers, sockets=sockets)
+        self._worker = Worker(config, index=self._options.index, workers=self._options.workers, sockets=sockets)
         await self._worker.start()
+
+
+def packed(config: Config) -> str:
+    """A configuration as it goes over the line.
+
+    Workers get what the supervisor has read and checked, and do not read the files again: those may have changed, and a
+    worker that dies must come back even while what stands in them is refused.
+    """
+    return base64.b64encode(pickle.dumps(config)).decode()
+
+
+def _unpacked(text: str) -> Config:
+    config = pickle.loads(base64.b64decode(text))  # noqa: S301 - the line leads to nobody but our own supervisor
+    assert isinstance(config, Config)
+    return config

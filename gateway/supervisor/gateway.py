@@ -13,7 +13,8 @@ from typing import Any
 from gateway.admin import AdminServer, Checks
 from gateway.config.load import Loaded
 from gateway.reload import Refused, Reloader
-from gateway.services.log import configure
+from gateway.server.tls import make_context
+from gateway.services.log import configure, restyle
 from gateway.services.metrics import Metrics, Snapshot
 from gateway.supervisor.effective import effective_routes
 from gateway.supervisor.processes import Processes
@@ -27,7 +28,7 @@ class RunningGateway:
 
     def __init__(self, paths: Sequence[Path], loaded: Loaded) -> None:
         several = loaded.config.worker_count > 1
-        self.workforce: Workforce = Processes(paths, loaded) if several else InProcess(loaded)
+        self.workforce: Workforce = Processes(loaded) if several else InProcess(loaded)
         self.stopping = False
         self._own_metrics = several
         self._checks = Checks()
@@ -35,6 +36,8 @@ class RunningGateway:
         self._reloader = Reloader(paths, loaded, self._apply)
         self._admin: AdminServer | None = None
         self._stop = asyncio.Event()
+        self._started = asyncio.Event()
+        self._background: set[asyncio.Task[Any]] = set()
 
     # -- what the admin API asks -------------------------------------------------------------------------------
 
@@ -118,6 +121,8 @@ class RunningGateway:
                 raise
             raise Refused([str(error) or type(error).__name__]) from error
         await self.workforce.commit()
+        if self._own_metrics and loaded.config.log != self.loaded.config.log:
+            restyle(loaded.config.log.level, loaded.config.log.format)
         self._checks.start(loaded.config.health.checks)
 
     async def start(self) -> None:
@@ -128,10 +133,12 @@ class RunningGateway:
             self._checks.start(config.health.checks)
             if config.admin is not None:
                 self._admin = AdminServer(self)
-                await self._admin.start(config.admin)
+                tls = config.admin.tls
+                await self._admin.start(config.admin, make_context(tls) if tls is not None else None)
         except BaseException:
             await self.close()
             raise
+        self._started.set()
         if config.reload.watch:
             self._reloader.watch()
         for address in self.workforce.addresses:
@@ -150,7 +157,15 @@ class RunningGateway:
         return self._admin.name if self._admin is not None else ""
 
     async def run(self) -> bool:
-        """Serve until told to stop by a signal or `stop`, then shut down. False if exchanges had to be cut."""
+        """Serve until told to stop by a signal (`handle_signals`) or `stop`, then shut down.
+
+        False if exchanges had to be cut.
+        """
+        await self._stop.wait()
+        return await self.shut_down()
+
+    def handle_signals(self) -> None:
+        """From now on signals are answered; those that come while it starts are answered after that."""
         loop = asyncio.get_running_loop()
         handlers: dict[signal.Signals, Callable[[], Any]] = {
             signal.SIGTERM: self.stop,
@@ -159,16 +174,17 @@ class RunningGateway:
             signal.SIGUSR1: lambda: self._later(self.workforce.change_level(more=True)),
             signal.SIGUSR2: lambda: self._later(self.workforce.change_level(more=False)),
         }
-        self._background: set[asyncio.Task[Any]] = set()
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)
-        await self._stop.wait()
-        return await self.shut_down()
 
     def _later(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(self._when_started(work))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def _when_started(self, work: Any) -> None:
+        await self._started.wait()
+        await work
 
     async def _hangup(self) -> None:
         await self.workforce.reopen_logs()
@@ -220,6 +236,7 @@ def _loop_runner() -> Callable[[Any], int]:
 
 async def _serve(paths: Sequence[Path], loaded: Loaded) -> int:
     gateway = RunningGateway(paths, loaded)
+    gateway.handle_signals()
     try:
         await gateway.start()
     except Exception as error:

@@ -13,13 +13,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.config.load import Loaded
 from gateway.reload import Refused
-from gateway.services.metrics import Snapshot, merge
+from gateway.services.metrics import OTHER, Snapshot, merge
+from gateway.supervisor.child import packed
 from gateway.supervisor.control import Line, Refusal
 
 log = logging.getLogger("gateway.supervisor")
@@ -27,6 +28,7 @@ log = logging.getLogger("gateway.supervisor")
 START_TIME: Final = 60.0
 ASK_TIME: Final = 5.0
 BUILD_TIME: Final = 60.0
+RELAY_TIME: Final = 1.0
 SHORTEST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 """Seconds."""
@@ -42,6 +44,8 @@ class _Child:
         self.line: Line | None = None
         self.ready = False
         self.deaths = 0
+        self.began = 0.0
+        """When it was started, on the monotonic clock."""
         self.last: Snapshot | None = None
         """The counters at the last look: what a dead worker leaves behind."""
 
@@ -49,9 +53,9 @@ class _Child:
 class Processes:
     """`gateway.supervisor.workforce.Workforce` over child processes."""
 
-    def __init__(self, paths: Sequence[Path], loaded: Loaded) -> None:
-        self._paths = tuple(paths)
+    def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
+        self._prepared: Loaded | None = None
         self._children: list[_Child] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._departed: Snapshot = []
@@ -74,6 +78,7 @@ class Processes:
             raise Refused([f"a worker did not start: {error}"]) from error
         for child in self._children:
             self._spawn(self._keep(child))
+        self._spawn(self._relay())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -87,15 +92,28 @@ class Processes:
         command += ["--index", str(child.index), "--workers", str(len(self._children))]
         for sock in child.sockets:
             command += ["--listener", str(sock.fileno())]
-        for path in self._paths:
-            command += ["-c", str(path)]
-        child.process = await asyncio.create_subprocess_exec(
-            *command, pass_fds=descriptors, stdin=asyncio.subprocess.DEVNULL
-        )
-        theirs.close()
-        child.line = await Line.over(ours)
-        self._spawn(child.line.serve(_asks_nothing))
-        await child.line.ask("start", START_TIME, identity=self._loaded.identity)
+        try:
+            child.process = await asyncio.create_subprocess_exec(
+                *command, pass_fds=descriptors, stdin=asyncio.subprocess.DEVNULL
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        child.began = time.monotonic()
+        line = child.line = await Line.over(ours)
+        self._spawn(line.serve(_asks_nothing))
+        loaded = self._loaded
+        await line.ask("start", START_TIME, config=packed(loaded.config))
+        prepared: Loaded | None = None
+        while loaded is not self._loaded or prepared is not self._prepared:  # a reload came, and did not ask this one
+            if loaded is not self._loaded:
+                loaded, prepared = self._loaded, None
+                await line.ask("prepare", BUILD_TIME, config=packed(loaded.config))
+                await line.ask("commit", ASK_TIME)
+            elif (prepared := self._prepared) is not None:
+                await line.ask("prepare", BUILD_TIME, config=packed(prepared.config))
         child.ready = True
 
     async def _keep(self, child: _Child) -> None:
@@ -103,13 +121,12 @@ class Processes:
         while not self._closing:
             process = child.process
             assert process is not None
-            began = time.monotonic()
             code = await process.wait()
             child.ready = False
             if self._closing:
                 return
             self._bury(child)
-            lived = time.monotonic() - began
+            lived = time.monotonic() - child.began
             child.deaths = 0 if lived > LONGEST_PAUSE else child.deaths + 1
             pause = min(SHORTEST_PAUSE * 2 ** max(child.deaths - 1, 0), LONGEST_PAUSE)
             log.error("worker %d died (%s); starting it again in %gs", child.index, _cause(code), pause)
@@ -140,24 +157,47 @@ class Processes:
 
     async def prepare(self, loaded: Loaded) -> None:
         """Build in all workers. Raises Refused with the words of the first that could not."""
-        answers = await self._ask_all("prepare", BUILD_TIME, identity=loaded.identity)
+        self._prepared = loaded
+        answers = await self._ask_all("prepare", BUILD_TIME, config=packed(loaded.config))
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise Refused([str(answer) or type(answer).__name__])
-        self._loaded = loaded
 
     async def commit(self) -> None:
         """Put it in force in all workers; one that cannot answer any more is killed and starts with the new one."""
-        for child in self._children:
-            if child.ready and child.line is not None:
-                try:
-                    await child.line.ask("commit", ASK_TIME)
-                except (Refusal, ConnectionError, TimeoutError):
-                    if child.process is not None and child.process.returncode is None:
-                        child.process.kill()
+        if self._prepared is not None:
+            self._loaded, self._prepared = self._prepared, None
+        asked = [child for child in self._children if child.ready and child.line is not None]
+        answers = await asyncio.gather(
+            *(child.line.ask("commit", ASK_TIME) for child in asked if child.line is not None), return_exceptions=True
+        )
+        for child, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, BaseException) and child.process is not None and child.process.returncode is None:
+                child.process.kill()
+        config = self._loaded.config
+        routes = {"-", OTHER, *(route.name for route in config.routes), *(f"upstream:{n}" for n in config.upstreams)}
+        known = {"route": routes, "upstream": {OTHER, *config.upstreams}}
+        self._departed = [_retained(family, known) for family in self._departed]
+
+    async def _relay(self) -> None:
+        """Active checks are made by one worker a gateway; the others are told here what it found."""
+        while True:
+            await asyncio.sleep(RELAY_TIME)
+            if all(upstream.health.active is None for upstream in self._loaded.config.upstreams.values()):
+                continue
+            owner = self._children[0]
+            if not owner.ready or owner.line is None:
+                continue
+            try:
+                found = await owner.line.ask("probed", ASK_TIME)
+            except (Refusal, ConnectionError, TimeoutError):
+                continue
+            others = [child.line for child in self._children[1:] if child.ready and child.line is not None]
+            await asyncio.gather(*(line.ask("told", ASK_TIME, found=found) for line in others), return_exceptions=True)
 
     async def abandon(self) -> None:
         """Forget it in all workers."""
+        self._prepared = None
         await self._ask_all("abandon", ASK_TIME)
 
     async def snapshots(self) -> list[Snapshot]:
@@ -221,20 +261,33 @@ class Processes:
         """End every worker: asked first, then killed. Idempotent."""
         self._closing = True
         self._close_sockets()
-        for child in self._children:
-            process = child.process
-            if child.line is not None:
-                child.line.close()  # a worker whose line ends, ends
-            if process is not None and process.returncode is None:
-                try:
-                    async with asyncio.timeout(ASK_TIME):
-                        await process.wait()
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
+        await asyncio.gather(*(_end(child) for child in self._children))
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _end(child: _Child) -> None:
+    process = child.process
+    if child.line is not None:
+        child.line.close()  # a worker whose line ends, ends
+    if process is None or process.returncode is not None:
+        return
+    try:
+        async with asyncio.timeout(ASK_TIME):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _retained(family: dict[str, Any], known: Mapping[str, Collection[str]]) -> dict[str, Any]:
+    """Without what was counted for routes and upstreams that are gone."""
+    for label, names in known.items():
+        if label in family["labels"]:
+            at = family["labels"].index(label)
+            family = {**family, "samples": [each for each in family["samples"] if each[0][at] in names]}
+    return family
 
 
 async def _asks_nothing(what: str, _arguments: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.runtime import Runtime
@@ -13,13 +12,14 @@ def upstream_states(runtime: Runtime) -> dict[str, Any]:
     return {name: upstream.snapshot() for name, upstream in runtime.upstreams.items()}
 
 
-def plugin_reports(reports: Mapping[tuple[str, str, str], Callable[[], dict[str, Any]]]) -> list[dict[str, Any]]:
-    """What plugins report of themselves; a report that fails says so instead."""
+def plugin_reports(runtime: Runtime) -> list[dict[str, Any]]:
+    """What the plugins in force report of themselves; a report that fails says so instead."""
     told = []
-    for (route, unique, name), report in reports.items():
-        try:
-            state = report()
-        except Exception as error:  # noqa: BLE001 - a broken report must not hide the others
-            state = {"error": type(error).__name__}
-        told.append({"route": route, "plugin": unique, "name": name, **state})
+    for instance in runtime.instances.values():
+        for name, report in runtime.services.ports.reports.get(instance.plugin.context, {}).items():
+            try:
+                state = report()
+            except Exception as error:  # noqa: BLE001 - a broken report must not hide the others
+                state = {"error": type(error).__name__}
+            told.append({"route": instance.route, "plugin": instance.id, "name": name, **state})
     return told

@@ -16,7 +16,16 @@ from gateway.reload import Succession
 from gateway.runtime import Runtime, Services
 from gateway.server.edge import Edge, EdgeLimits
 from gateway.server.listener import OpenListener, open_listener
-from gateway.services.log import AccessLog, FileSink, Sink, StreamSink, more_verbose, quieter
+from gateway.services.log import (
+    AccessLog,
+    FileSink,
+    Sink,
+    StreamSink,
+    application_lost,
+    more_verbose,
+    quieter,
+    restyle,
+)
 from gateway.services.metrics import Snapshot
 from gateway.supervisor.status import plugin_reports, upstream_states
 
@@ -33,16 +42,20 @@ class Worker:
         self.index = index
         self.started_at = time.time()
         self.services = Services(workers=workers, owner=index == 0)
-        self.succession = Succession(self.services, self._publish)
+        self.succession = Succession(self.services, self._publish, _freeze)
         self.edges: list[Edge] = []
         self.listeners: list[OpenListener] = []
         self._sockets = sockets
         self._sink: Sink | None = None
-        self._next: Config | None = None
+        self._access: AccessLog | None = None
+        self._lost = 0
+        """Lines that access logs of before gave up."""
+        self._next: tuple[Config, Sink | None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Build the runtime, then open the listeners. Raises BuildError, StoreUrlError or OSError."""
-        self._open_access_log(self.config)
+        self._sink = _open_sink(self.config)
         await self.succession.prepare(self.config)
         self.succession.commit()
         runtime = self.succession.current
@@ -54,53 +67,63 @@ class Worker:
             bound = self._sockets[number] if self._sockets is not None else None
             self.listeners.append(await open_listener(listener, edge, sock=bound))
         self._count()
-        # What start-up made lives as long as the process: the collector need not look at it again, and what an
-        # exchange makes is freed by counting references. Its pauses would show in the slowest percent.
-        gc.collect()
-        gc.freeze()
         gc.set_threshold(50_000, 20, 100)
+        _freeze()
 
     def _publish(self, runtime: Runtime) -> None:
         for edge, listener in zip(self.edges, runtime.config.listeners, strict=False):
             edge.runtime = runtime
             limits = EdgeLimits.of(runtime.config.limits_of(listener))
             edge.configure(limits, self.services.wheel, runtime.config.trusted_proxies)
+            edge.dismiss(runtime.lets_stay)
         self._log_exchanges(runtime)
 
     # -- reload ------------------------------------------------------------------------------------------------
 
     async def prepare(self, config: Config) -> None:
         """Build ``config`` beside what serves. Raises what `start` raises; then nothing has changed."""
-        await self.succession.prepare(config)
-        self._next = config
+        await self.abandon()
+        changed = config.access_log != self.config.access_log
+        # Opened now, so that a file that cannot be written refuses the configuration instead of breaking it.
+        sink = _open_sink(config) if changed else self._sink
+        try:
+            await self.succession.prepare(config)
+        except BaseException:
+            if changed and sink is not None:
+                await asyncio.to_thread(sink.close)
+            raise
+        self._next = (config, sink)
 
     def commit(self) -> None:
         """Serve what was prepared."""
         if self._next is None:
             return
-        changed = self._next.access_log != self.config.access_log
-        self.config, self._next = self._next, None
-        if changed:
-            self._open_access_log(self.config)
+        old, before = self._sink, self.config
+        (self.config, self._sink), self._next = self._next, None
+        if self.config.log != before.log:
+            restyle(self.config.log.level, self.config.log.format)
         self.succession.commit()
+        if old is not None and old is not self._sink:
+            self._retire_sink(old)
+
+    def _retire_sink(self, sink: Sink) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._closing.discard(task)
+            self._lost += sink.dropped
+
+        # A sink that is stuck holds its closing up for seconds; the loop must not wait.
+        task = asyncio.get_running_loop().create_task(asyncio.to_thread(sink.close))
+        self._closing.add(task)
+        task.add_done_callback(ended)
 
     async def abandon(self) -> None:
         """Forget what was prepared."""
-        self._next = None
+        unwanted, self._next = self._next, None
+        if unwanted is not None and unwanted[1] is not None and unwanted[1] is not self._sink:
+            await asyncio.to_thread(unwanted[1].close)
         await self.succession.abandon()
 
     # -- logs and counters -------------------------------------------------------------------------------------
-
-    def _open_access_log(self, config: Config) -> None:
-        old, where = self._sink, config.access_log
-        if where.to == "off":
-            self._sink = None
-        elif where.to == "file" and where.file is not None:
-            self._sink = FileSink(where.file)
-        else:
-            self._sink = StreamSink(1 if where.to == "stdout" else 2)
-        if old is not None:
-            old.close()
 
     def _log_exchanges(self, runtime: Runtime) -> None:
         processors = [
@@ -108,7 +131,10 @@ class Worker:
             for instance in runtime.instances.values()
             if (processor := instance.plugin.log_processor()) is not None
         ]
-        self.services.log_exchange = AccessLog(self._sink, processors) if self._sink is not None else None
+        if self._access is not None:
+            self._lost += self._access.failures
+        self._access = AccessLog(self._sink, processors) if self._sink is not None else None
+        self.services.log_exchange = self._access
 
     def reopen_logs(self) -> None:
         """Begin new files after the old ones were moved away."""
@@ -122,12 +148,20 @@ class Worker:
     def _count(self) -> None:
         metrics = self.services.metrics
         metrics.gauge(
-            "connections", "Open client connections.", read=lambda: [((), sum(len(e.connections) for e in self.edges))]
+            "connections_open",
+            "Open client connections.",
+            read=lambda: [((), sum(len(e.connections) for e in self.edges))],
         )
-        accepted = metrics.gauge("connections_accepted", "Client connections accepted since start.")
+        accepted = metrics.counter("connections_total", "Client connections accepted.")
         accepted.read = lambda: [((), sum(edge.accepted for edge in self.edges))]
-        dropped = metrics.gauge("log_lines_dropped", "Access log lines given up because their sink was stuck.")
-        dropped.read = lambda: [((), self._sink.dropped if self._sink is not None else 0)]
+        dropped = metrics.counter(
+            "log_dropped_total", "Lines given up: their sink was stuck or failed, or a log processor failed.", ("log",)
+        )
+        dropped.read = lambda: [(("access",), self._access_lost()), (("gateway",), application_lost())]
+
+    def _access_lost(self) -> int:
+        now = self._sink.dropped if self._sink is not None else 0
+        return self._lost + now + (self._access.failures if self._access is not None else 0)
 
     def snapshot(self) -> Snapshot:
         """Everything counted in this worker."""
@@ -149,7 +183,7 @@ class Worker:
             "listeners": [listener.name for listener in self.listeners],
             "store": await self._store_state(),
             "upstreams": upstream_states(runtime),
-            "plugins": plugin_reports(self.services.ports.reports),
+            "plugins": plugin_reports(runtime),
         }
 
     async def _store_state(self) -> dict[str, Any]:
@@ -160,6 +194,25 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - any failure is the answer
             state["state"], state["error"] = "degraded", type(error).__name__
         return state
+
+    def probed(self) -> dict[str, dict[str, bool]]:
+        """What active checks found here: upstream → target → whether it is healthy."""
+        runtime = self.succession.current
+        assert runtime is not None
+        return {
+            name: {target.name: target.probed for target in upstream.targets}
+            for name, upstream in runtime.upstreams.items()
+            if upstream.settings.health.active is not None
+        }
+
+    def told(self, found: dict[str, dict[str, bool]]) -> None:
+        """Take over what the worker that makes the checks has found."""
+        runtime = self.succession.current
+        assert runtime is not None
+        for name, targets in found.items():
+            if name in runtime.upstreams:
+                for target, healthy in targets.items():
+                    runtime.upstreams[name].report(target, healthy, "as the worker that checks says")
 
     async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> Any:  # noqa: A002
         """What a plugin's admin view answers in this worker. Raises LookupError."""
@@ -193,7 +246,31 @@ class Worker:
         for listener in self.listeners:
             await listener.close()
         self.listeners.clear()
+        await self.abandon()
         await self.succession.close()
         await self.services.close()
+        if self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
         if self._sink is not None:
-            self._sink.close()
+            await asyncio.to_thread(self._sink.close)
+
+
+def _open_sink(config: Config) -> Sink | None:
+    """Where the access log goes. Raises OSError."""
+    where = config.access_log
+    if where.to == "off":
+        return None
+    if where.to == "file" and where.file is not None:
+        return FileSink(where.file)
+    return StreamSink(1 if where.to == "stdout" else 2)
+
+
+def _freeze() -> None:
+    """Take what is there now out of the collector's sight, after freeing what can be freed.
+
+    It lives as long as the configuration, and what an exchange makes is freed by counting references: the collector's
+    pauses would show in the slowest percent.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
