@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, InternalError, StreamIdle, UpstreamReset
 from gateway.http import Body, Request, Response
-from gateway.transport.connection import Answer, Connection
+from gateway.transport.answer import Answer
+from gateway.transport.connection import Connection
 from gateway.transport.head import encode_head
 from gateway.transport.pool import Pool
 
