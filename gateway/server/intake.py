@@ -37,6 +37,9 @@ _HOST: Final = re.compile(
 )
 """``uri-host [":" port]`` (RFC 9110 §7.2), not empty; without the comma, which a list of two Hosts would have."""
 
+_PROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+(?:/[!#$%&'*+.^_`|~0-9a-z-]+)?")
+"""One ``protocol``, in lower case (RFC 9110 §7.8)."""
+
 
 def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[Request, GatewayError | None]:
     """The request, and why it may not go on. Asks each question once and, where it can, the cheapest way."""
@@ -132,7 +135,7 @@ def _unusual(edge: Edge, message: Any, target: str) -> None:
 def _upgrade(protocol: str) -> str:
     """The protocol to switch to, if it may be: HTTP/2 in clear would tunnel requests past every policy."""
     wanted = protocol.strip().lower()
-    if not wanted or not wanted.isascii() or "," in wanted or wanted.startswith(("h2c", "http/", "tls/")):
+    if not _PROTOCOL.fullmatch(wanted) or wanted.startswith(("h2c", "http/", "tls/")):
         return ""
     return wanted
 

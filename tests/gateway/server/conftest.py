@@ -139,8 +139,10 @@ class Wire:
         if head or found.status in (101, 204, 304) or found.status < 200:
             return found
         if found.all(b"Transfer-Encoding"):
+            chunks = []
             while size := int((await self.reader.readuntil(b"\r\n")).split(b";")[0], 16):
-                found.body += (await self.reader.readexactly(size + 2))[:-2]
+                chunks.append((await self.reader.readexactly(size + 2))[:-2])
+            found.body = b"".join(chunks)
             while (line := await self.reader.readuntil(b"\r\n")) != b"\r\n":
                 found.fields.append(tuple(line[:-2].split(b": ", 1)))  # type: ignore[arg-type]
         elif length := found.all(b"Content-Length"):
