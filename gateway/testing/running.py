@@ -91,6 +91,7 @@ class Running:
             edge.runtime = runtime
             limits = EdgeLimits.of(runtime.config.limits_of(listener))
             edge.configure(limits, self.services.wheel, runtime.config.trusted_proxies)
+            edge.dismiss(runtime.lets_stay)
 
     async def open(self, config: Config) -> None:
         """Build the runtime and begin to listen."""

@@ -5,9 +5,12 @@ cases around it stand in the tests of the modules that keep it.
 """
 
 import asyncio
+import contextlib
 import json
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from gateway import registry
 from gateway.config import ConfigurationError, load_text
@@ -355,10 +358,9 @@ async def test_rule_7_a_gate_is_read_before_a_target_is_chosen():
 # -- 8 -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_rule_8_a_switch_of_protocols_passes_the_chain_as_an_answer_and_is_done_at_its_end():
-    """A whole WebSocket through the gateway, with a plugin that would filter any body."""
-    import aiohttp
-    from aiohttp import web
+@contextlib.asynccontextmanager
+async def echoing():
+    """A target that speaks WebSocket and says everything again; gives its URL."""
 
     async def echo(request):
         socket = web.WebSocketResponse()
@@ -368,21 +370,94 @@ async def test_rule_8_a_switch_of_protocols_passes_the_chain_as_an_answer_and_is
         return socket
 
     app = web.Application()
-    app.router.add_get("/", echo)
-    runner = web.AppRunner(app, access_log=None)
+    app.router.add_get("/{rest:.*}", echo)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
-        async with running(config("{plugin: 'rules:Shouting'}"), TARGET=f"http://{host}:{port}") as gateway:
-            async with aiohttp.ClientSession() as session, session.ws_connect(gateway.url) as socket:
-                await socket.send_str("x" * 5000)
-                assert await socket.receive_str(timeout=30) == "x" * 5000 + "?"
-                assert gateway.exchanges == [], "it is under way as long as the connection is"
-            (ended,) = await gateway.ended(1)
-            assert (ended.status, Shouting.ended) == (101, [101])
+        yield f"http://{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+async def test_rule_8_a_switch_of_protocols_passes_the_chain_as_an_answer_and_is_done_at_its_end():
+    """A whole WebSocket through the gateway, with a plugin that would filter any body."""
+    Shouting.ended.clear()
+    text = config("{plugin: 'rules:Shouting'}")
+    async with echoing() as url, running(text, TARGET=url) as gateway:
+        async with aiohttp.ClientSession() as session, session.ws_connect(gateway.url) as socket:
+            await socket.send_str("x" * 5000)
+            assert await socket.receive_str(timeout=30) == "x" * 5000 + "?"
+            assert gateway.exchanges == [], "it is under way as long as the connection is"
+        (ended,) = await gateway.ended(1)
+        assert (ended.status, Shouting.ended) == (101, [101])
+
+
+async def test_rule_8_a_reload_closes_only_the_tunnels_whose_route_is_gone_and_politely():
+    both = """
+upstreams: {service: {targets: ["${TARGET}"]}}
+routes:
+  - {name: stays, match: {path: /stays}, upstream: service}
+"""
+    more = "  - {name: goes, match: {path: /goes}, upstream: service}\n"
+    async with (
+        echoing() as url,
+        running(both + more, TARGET=url) as gateway,
+        aiohttp.ClientSession() as session,
+        session.ws_connect(gateway.url + "/stays") as stays,
+        session.ws_connect(gateway.url + "/goes") as goes,
+    ):
+        await gateway.reload(both, TARGET=url)
+        closed = await goes.receive(timeout=30)
+        assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+        await stays.send_str("still here")
+        assert await stays.receive_str(timeout=30) == "still here?"
+
+
+async def said(reader, until):
+    """What a peer says, up to and including ``until``."""
+    return await asyncio.wait_for(reader.readuntil(until), 30)
+
+
+async def test_rule_8_early_hints_pass_through():
+    async def target(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await reader.read()
+        writer.close()
+        ended.set()
+
+    ended = asyncio.Event()
+    server = await asyncio.start_server(target, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with running(config(), TARGET=f"http://127.0.0.1:{port}") as gateway:
+        reader, writer = await asyncio.open_connection(*gateway.listeners[0].name.rsplit(":", 1))
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        hints = await said(reader, b"\r\n\r\n")
+        assert hints.startswith(b"HTTP/1.1 103 ") and b"Link: </a.css>; rel=preload" in hints
+        assert (await said(reader, b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        await writer.wait_closed()
+    await asyncio.wait_for(ended.wait(), 30)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_rule_8_the_first_pull_of_a_body_sends_100_and_a_refusal_does_not():
+    ask = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n%b\r\n"
+    async with origin() as service, running(config("{plugin: 'rules:Refuses'}"), TARGET=service.url) as gateway:
+        for extra, first in ((b"Bad: 1\r\n", b"HTTP/1.1 403 "), (b"", b"HTTP/1.1 100 ")):
+            reader, writer = await asyncio.open_connection(*gateway.listeners[0].name.rsplit(":", 1))
+            writer.write(ask % extra)
+            assert (await said(reader, b"\r\n\r\n")).startswith(first)
+            if not extra:
+                writer.write(b"hi")
+                assert (await said(reader, b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+            await writer.wait_closed()
+        assert service.bodies == [b"hi"]
 
 
 class Shouting(Plugin[Settings]):
@@ -505,6 +580,27 @@ async def test_rule_12_one_worker_owns_what_is_done_once():
     finally:
         await owner.close()
         await other.close()
+
+
+async def test_rule_12_active_health_checks_are_made_by_the_owner_alone():
+    text = config(upstreams="service: {targets: ['${TARGET}'], health: {active: {path: /healthz, interval: 100ms}}}")
+    async with origin() as asked, origin() as spared:
+        made = []
+        try:
+            for owner, service in ((False, spared), (True, asked)):
+                services = Services(workers=2, owner=owner)
+                succession = Succession(services, lambda _runtime: None)
+                made.append((succession, services))
+                await succession.prepare(load_text(text, {"TARGET": service.url}).config)
+                succession.commit()
+            async with asyncio.timeout(30):
+                while len(asked.requests) < 3:
+                    await asyncio.sleep(0.01)
+        finally:
+            for succession, services in made:
+                await succession.close()
+                await services.close()
+        assert spared.requests == []
 
 
 # -- 13 ----------------------------------------------------------------------------------------------------------------
