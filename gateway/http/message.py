@@ -243,6 +243,11 @@ class Request(Message):
         else:
             self._done.append(callback)
 
+    @property
+    def awaited(self) -> bool:
+        """Somebody waits for the end of the segment."""
+        return self._done is not None
+
     def finish(self, exchange: Exchange) -> None:
         """End the segment: every `when_done` callback runs once, innermost first."""
         callbacks, self._done = self._done, None
@@ -332,7 +337,6 @@ class Exchange:
         self,
         request: Request,
         response: Response | None,
-        *,
         status: int,
         duration: float,
         sent_bytes: int = 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from gateway.config.routing import PathMatch
@@ -67,20 +67,21 @@ def destination(upstream: str | None, choose: Chooser | None, forwarders: Forwar
     if choose is None and upstream is not None:
         primary = handler_of(upstream)
 
-        async def forward(request: Request) -> Response:
+        # Plain functions that hand on the coroutine: a coroutine of their own would be one more frame for each request.
+        def forward(request: Request) -> Awaitable[Response]:
             if request.upstream is None:
-                return await primary(request)
-            return await handler_of(request.upstream)(request)
+                return primary(request)
+            return handler_of(request.upstream)(request)
 
         return forward
 
-    async def forward_split(request: Request) -> Response:
+    def forward_split(request: Request) -> Awaitable[Response]:
         name = request.upstream
         if name is None:
             if choose is None:
                 raise InternalError(reason="the route has no upstream, and no plugin answered or set one")
             name = choose(request, draw())
-        return await handler_of(name)(request)
+        return handler_of(name)(request)
 
     return forward_split
 

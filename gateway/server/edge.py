@@ -155,17 +155,11 @@ class Edge:
             error = error or ClientClosed()
         elif error is None:
             error = response.error
-        exchange = Exchange(
-            request,
-            response,
-            status=499 if response is None else response.status,
-            duration=monotonic() - request.received,
-            sent_bytes=sent,
-            received_bytes=received,
-            aborted=aborted,
-            error=error,
-        )
-        request.finish(exchange)
+        status = 499 if response is None else response.status
+        duration = monotonic() - request.received
+        exchange = Exchange(request, response, status, duration, sent, received, aborted, error)
+        if request.awaited:
+            request.finish(exchange)
         self.runtime.record(exchange)
 
     def dismiss(self, lets_stay: Callable[[Request], bool]) -> None:
