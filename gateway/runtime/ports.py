@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.errors import GatewayError, InternalError
-from gateway.http import Body, Exchange, Handler, Request, Response
+from gateway.errors import ClientClosed, GatewayError, InternalError
+from gateway.http import UNROUTED, Body, Exchange, Handler, Request, Response
 from gateway.plugin import Context
 from gateway.services.client import Client
 from gateway.services.clock import Clock
@@ -62,28 +62,41 @@ class LivePorts:
         return self.upstreams(name)
 
     async def dispatch(self, request: Request) -> Response:
-        """Run a request as if a client had sent it; its exchange ends with the body that is returned."""
+        """Run a request as if a client had sent it; its exchange ends with the body that is returned.
+
+        Raises InternalError for a body that streams: it is the client's, and ends with the exchange that it came in.
+        """
         if request.extras is not None and _DISPATCHED in request.extras:
             raise InternalError(reason="a dispatched request dispatched another")
         if self.handle is None:
             raise InternalError(reason="dispatch before the runtime is in force")
-        inner = request.fork(body=Body(request.body.whole or b""))
-        inner.principal = inner.tenant = inner.upstream = inner.path_params = None
+        if request.body.whole is None:
+            raise InternalError(reason="a dispatched request whose body streams")
+        inner = request.fork(body=Body(request.body.whole))
+        inner.principal = inner.tenant = inner.upstream = inner.path_params = inner.error = None
+        inner.route = UNROUTED  # until it has taken one: what it leaves at its end must be what it entered
+        inner.attempt, inner.attempts, inner.target = None, 0, ""
+        inner.inform, inner.upgrade = None, ""  # interim answers and other protocols are between client and gateway
         inner.extras = {_DISPATCHED: True}
         inner.received = self.clock.now()
-        response = await self.handle(inner)
+        try:
+            response = await self.handle(inner)
+        except BaseException:  # the client has left
+            self._dispatched(inner, None)
+            raise
         response.body.at_end(lambda: self._dispatched(inner, response))
         return response
 
-    def _dispatched(self, request: Request, response: Response) -> None:
+    def _dispatched(self, request: Request, response: Response | None) -> None:
         exchange = Exchange(
             request,
             response,
-            status=response.status,
+            status=499 if response is None else response.status,
             duration=self.clock.now() - request.received,
-            sent_bytes=len(response.body.whole or b""),
+            sent_bytes=0 if response is None else len(response.body.whole or b""),
             received_bytes=len(request.body.whole or b""),
-            error=response.error,
+            aborted=response is None,
+            error=ClientClosed() if response is None else response.error,
         )
         request.finish(exchange)
         self.services.record(exchange)

@@ -155,7 +155,9 @@ class TestPorts:
         """As the runtime does it: no principal, and no dispatch within."""
         if request.extras is not None and self in request.extras:
             raise InternalError(reason="a dispatched request dispatched another")
-        inner = request.fork(body=Body(request.body.whole or b""))
+        if request.body.whole is None:
+            raise InternalError(reason="a dispatched request whose body streams")
+        inner = request.fork(body=Body(request.body.whole))
         inner.principal = inner.tenant = inner.upstream = inner.path_params = None
         inner.extras = {self: True}
         return await self.routes(inner)
