@@ -75,6 +75,10 @@ class Tunnel(Protocol):
         """Send to the target, waiting while it does not keep up."""
         ...
 
+    def end(self) -> None:
+        """Tell the target that nothing more will be sent, if its connection can say so; it may still answer."""
+        ...
+
     def close(self) -> None:
         """Idempotent."""
         ...

@@ -7,13 +7,24 @@ lines for it are made once a connection.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
 class Peer:
     """One client connection, as the engine sees it."""
 
-    __slots__ = ("_lines", "_lines_host", "address", "certificate", "port", "scheme", "trusted")
+    __slots__ = (
+        "_lines",
+        "_lines_host",
+        "address",
+        "certificate",
+        "fields",
+        "passing",
+        "port",
+        "scheme",
+        "trusted",
+    )
 
     def __init__(
         self,
@@ -32,6 +43,10 @@ class Peer:
         """It is one of ``trusted_proxies``."""
         self.certificate = certificate
         """The verified client certificate, as `ssl.SSLSocket.getpeercert` gives it."""
+        self.fields: Sequence[tuple[bytes, bytes]] | None = None
+        """The fields of the last request that had nothing special among them."""
+        self.passing = b""
+        """What of these goes on to the target, as lines."""
         self._lines = b""
         self._lines_host: str | None = None
 

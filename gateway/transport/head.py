@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.errors import InternalError
-from gateway.http import Request
+from gateway.http import Fields, Request
 from gateway.http.fields import KINDS, Kind, named_by_connection
 from gateway.http.peer import NOWHERE, Peer
 
@@ -44,27 +44,14 @@ def encode_head(request: Request, target: str, host: bytes) -> bytes:
         line.encode("utf-8", "surrogateescape"),
         b"Host: " + (host or asked.encode("utf-8", "surrogateescape")),
     ]
-    via = VIA
-    named: frozenset[bytes] = frozenset()
-    forwarded: list[tuple[int, bytes, bytes]] | None = None
-    kinds = KINDS
-    for name, value in request.fields:
-        kind = kinds[name]
-        if kind == 0:
-            out.append(name + b": " + value)
-        elif kind == _CONNECTION:
-            named |= named_by_connection(value)
-        elif kind == _VIA:
-            via = value + b", " + via
-        elif kind in _PASSED:
-            if kind != _TRACESTATE or request.trace is not None:
-                out.append(name + b": " + value)
-        elif peer.trusted and (kind in (_FORWARDED_FOR, _FORWARDED_OTHER, _FORWARDED)):
-            forwarded = forwarded or []
-            forwarded.append((kind, name, value))
-    if named:
-        out[2:] = [each for each in out[2:] if each.partition(b":")[0].lower() not in named]
-    out.append(peer.lines(asked) if forwarded is None else _continued(peer, asked, forwarded))
+    fields = request.fields
+    if fields == peer.fields:
+        # Requests on one connection mostly repeat their fields, which is what HPACK is built on too.
+        via = VIA
+        out.append(peer.passing)
+        out.append(peer.lines(asked))
+    else:
+        via = _pass_on(request, fields, peer, out)
     trace = request.trace
     if not request.id:  # what the gateway asks on its own, such as a probe
         out.append(b"Via: " + via)
@@ -77,6 +64,44 @@ def encode_head(request: Request, target: str, host: bytes) -> bytes:
         out.append(_framing(request, length))
     out.append(b"\r\n")
     return b"\r\n".join(out)
+
+
+def _pass_on(request: Request, fields: Fields, peer: Peer, out: list[bytes]) -> bytes:
+    """Add what goes on of the client's fields, and the forwarding lines, to ``out``. The value of ``Via``."""
+    via = VIA
+    named: frozenset[bytes] = frozenset()
+    forwarded: list[tuple[int, bytes, bytes]] | None = None
+    plain = True
+    kinds = KINDS
+    for name, value in fields:
+        kind = kinds[name]
+        if kind == 0:
+            out.append(name + b": " + value)
+        elif kind == _CONNECTION:
+            named |= named_by_connection(value)
+        elif kind == _VIA:
+            via = value + b", " + via
+        elif kind in _PASSED:
+            plain = False
+            if kind != _TRACESTATE or _goes_on(request, value):
+                out.append(name + b": " + value)
+        elif peer.trusted and (kind in (_FORWARDED_FOR, _FORWARDED_OTHER, _FORWARDED)):
+            forwarded = forwarded or []
+            forwarded.append((kind, name, value))
+    if named:
+        out[2:] = [each for each in out[2:] if each.partition(b":")[0].lower() not in named]
+    elif plain and forwarded is None and via is VIA and peer is not NOWHERE and len(out) > 2:
+        peer.fields, peer.passing = fields, b"\r\n".join(out[2:])
+    out.append(peer.lines(request.host) if forwarded is None else _continued(peer, request.host, forwarded))
+    return via
+
+
+def _goes_on(request: Request, state: bytes) -> bool:
+    """Whether ``tracestate`` is passed on: with the trace it came with, up to 32 members (Trace Context §3.3)."""
+    trace = request.trace
+    if trace is None or state.count(b",") > 31:
+        return False
+    return request.headers.get("traceparent", "")[3:35].encode("utf-8", "surrogateescape") == trace[3:35]
 
 
 def _check_line(line: str) -> None:

@@ -66,6 +66,12 @@ class RawTunnel:
             self._idle.add(self)
         await self._connection.write(data)
 
+    def end(self) -> None:
+        """Tell the target that nothing more will be sent, if its connection can say so; it may still answer."""
+        connection = self._connection
+        if not connection.lost and connection.transport.can_write_eof():
+            connection.transport.write_eof()
+
     def on_deadline(self) -> None:
         """Nothing went either way for too long."""
         self._connection.close()
