@@ -44,6 +44,6 @@ VOLUME /var/lib/sidegate
 USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["gateway", "health"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["gateway", "health", "-c", "/etc/sidegate/gateway.yaml"]
 ENTRYPOINT ["gateway"]
 CMD ["run", "/etc/sidegate/gateway.yaml"]
