@@ -107,6 +107,8 @@ def _conditional(condition: Condition, handler: Handler, otherwise: Handler, ren
     async def chosen(request: Request) -> Response:
         try:
             holds = condition(request)
+        except GatewayError as error:
+            return render(error, request)
         except Exception as bug:  # noqa: BLE001 - must neither end the connection nor be a way past the plugin
             return render(_crashed(bug, request), request)
         return await (handler if holds else otherwise)(request)

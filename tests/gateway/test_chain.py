@@ -12,6 +12,7 @@ from gateway.errors import (
     StoreUnavailable,
     TooManyRequests,
     Unauthorized,
+    UriTooLong,
 )
 from gateway.http import Body, Exchange, Principal, Response
 from gateway.http.problem import Problems
@@ -117,10 +118,17 @@ async def test_when_is_asked_for_each_request():
     assert [each.request.method for each in noting.ended] == ["POST"]
 
 
-async def test_a_condition_that_fails_is_a_500_and_not_a_way_past_the_plugin():
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [pytest.param(ZeroDivisionError(), 500, id="a bug"), pytest.param(UriTooLong(), 414, id="a refusal")],
+)
+async def test_a_condition_that_fails_is_an_answer_and_not_a_way_past_the_plugin(failure, status):
+    def condition(asked):
+        raise failure
+
     target = answering()
-    live = chain(Link(raising(Forbidden()), lambda asked: 1 / 0), last=target)
-    assert (await live(request())).status == 500
+    live = chain(Link(made(Dress), condition), last=target)
+    assert (await live(request())).status == status
     assert target.calls == 0
 
 
