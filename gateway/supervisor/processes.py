@@ -8,6 +8,8 @@ a growing pause. Reloads are built in all workers before they are put in force i
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import logging
 import signal
 import socket
@@ -17,8 +19,11 @@ from collections.abc import Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.config.address import Address
+from gateway.config.listener import Listener
 from gateway.config.load import Loaded
 from gateway.reload import Refused
+from gateway.server.listener import bind
 from gateway.services.metrics import OTHER, Snapshot, merge
 from gateway.supervisor.child import packed
 from gateway.supervisor.control import Line, Refusal
@@ -60,6 +65,8 @@ class Processes:
         self._tasks: set[asyncio.Task[None]] = set()
         self._departed: Snapshot = []
         self._restarts = 0
+        self._files: dict[str, int] = {}
+        """Unix sockets and their inodes, to be removed at the end."""
         self._closing = False
         self.addresses: list[str] = []
 
@@ -69,7 +76,16 @@ class Processes:
         """Bind, start every worker and wait until all serve. Raises OSError or Refused."""
         config = self._loaded.config
         count = config.worker_count
-        bound = [_bind(listener, count) for listener in config.listeners]
+        bound: list[list[socket.socket]] = []
+        try:
+            for listener in config.listeners:
+                bound.append(_bind(listener, count))
+                if path := listener.address.path:
+                    self._files[path] = _inode(path)
+        except OSError:
+            for sock in itertools.chain.from_iterable(bound):
+                sock.close()
+            raise
         self.addresses = [_name(sockets[0]) for sockets in bound]
         self._children = [_Child(index, [sockets[index] for sockets in bound]) for index in range(count)]
         try:
@@ -253,6 +269,11 @@ class Processes:
         return all(answer is True for answer in await drained)
 
     def _close_sockets(self) -> None:
+        for path, inode in self._files.items():
+            with contextlib.suppress(OSError):  # gone already
+                if _inode(path) == inode:
+                    Path(path).unlink()
+        self._files.clear()
         for child in self._children:
             for sock in child.sockets:
                 sock.close()
@@ -299,47 +320,28 @@ def _own(name: str, kind: str, text: str, value: float) -> dict[str, Any]:
     return {**made, "samples": [[[], value]]}
 
 
-def _bind(listener: Any, count: int) -> list[socket.socket]:
+def _bind(listener: Listener, count: int) -> list[socket.socket]:
     """A socket for each worker. A unix socket cannot be bound several times: its workers share one queue."""
     address = listener.address
-    if address.path:
-        first = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        _replace_stale(address.path)
-        first.bind(address.path)
-        Path(address.path).chmod(listener.unix_mode)
-        first.listen(4096)
-        return [first, *(first.dup() for _ in range(count - 1))]
-    family = socket.AF_INET6 if ":" in address.host or not address.host else socket.AF_INET
     sockets: list[socket.socket] = []
-    port = address.port
     try:
-        for _ in range(count):
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if not address.host else 1)
-            sock.bind((address.host or "::", port))
-            port = sock.getsockname()[1]
-            sock.set_inheritable(True)
+        if address.port:
+            # Sharing a port is between our own workers; with another gateway's it would be an accident.
+            bind(address).close()
+        sockets.append(bind(address, mode=listener.unix_mode, reuse_port=not address.path))
+        if not address.path:
+            address = Address(address.host, sockets[0].getsockname()[1])
+        for _ in range(count - 1):
+            sockets.append(sockets[0].dup() if address.path else bind(address, reuse_port=True))
     except OSError as error:
         for sock in sockets:
             sock.close()
-        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
+        raise OSError(error.errno, f"cannot listen on {listener.bind}: {error.strerror}") from None
     return sockets
 
 
-def _replace_stale(path: str) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except FileNotFoundError:
-            return
-        except OSError:
-            Path(path).unlink(missing_ok=True)
-        else:
-            raise OSError(f"cannot listen on unix:{path}: somebody else does")
+def _inode(path: str) -> int:
+    return Path(path).stat().st_ino
 
 
 def _name(sock: socket.socket) -> str:

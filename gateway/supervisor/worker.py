@@ -65,7 +65,10 @@ class Worker:
             edge = Edge(runtime, limits, self.services.wheel, self.config.trusted_proxies)
             self.edges.append(edge)
             bound = self._sockets[number] if self._sockets is not None else None
-            self.listeners.append(await open_listener(listener, edge, sock=bound))
+            try:
+                self.listeners.append(await open_listener(listener, edge, sock=bound))
+            except OSError as error:
+                raise OSError(error.errno, f"cannot listen on {listener.bind}: {error.strerror}") from error
         self._count()
         gc.set_threshold(50_000, 20, 100)
         _freeze()
@@ -231,6 +234,8 @@ class Worker:
         """Accept no more, end what is under way within ``deadline`` seconds. False if something had to be cut."""
         for listener in self.listeners:
             listener.stop_accepting()
+        for sock in self._sockets or ():  # the supervisor closes its copies, too: nobody is queued who is not accepted
+            sock.close()
         for edge in self.edges:
             edge.drain()
         until = time.monotonic() + deadline
