@@ -66,7 +66,7 @@ def test_it_runs_as_a_number_that_is_not_root_and_nothing_runs_after_that(docker
 def test_commands_are_lists_so_that_signals_reach_the_gateway(dockerfile):
     final = dockerfile[-1]
     health = only(final, "HEALTHCHECK").partition("CMD ")[2]
-    assert json.loads(health) == ["gateway", "health"]
+    assert json.loads(health) == ["gateway", "health", "-c", "/etc/sidegate/gateway.yaml"]
     assert json.loads(only(final, "ENTRYPOINT")) == ["gateway"]
     assert json.loads(only(final, "CMD")) == ["run", "/etc/sidegate/gateway.yaml"]
     assert only(final, "STOPSIGNAL") == "SIGTERM"

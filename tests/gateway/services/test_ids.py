@@ -22,7 +22,7 @@ def test_order_holds_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_time_is_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids, "_last", 0)
+    monkeypatch.setattr(ids, "_order", ids._Order())
     monkeypatch.setattr(ids, "_nanoseconds", lambda: 0x017F22E279B0 * 1_000_000)  # RFC 9562, appendix A.6
     assert ids.request_id().startswith("017f22e2-79b0-7")
 
