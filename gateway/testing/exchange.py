@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from gateway.chain import Condition, Link, compose
 from gateway.errors import ClientClosed, GatewayError
-from gateway.http import Exchange, Handler, Request, Response
+from gateway.http import Attempt, Exchange, Handler, Request, Response
 from gateway.http.problem import Problems
 from gateway.plugin import Context, Mode, Plugin, Settings
 from gateway.plugin.document import Reading
@@ -52,9 +52,15 @@ class Opened(Generic[P]):
         return response
 
     async def head(self, given: Request | None = None, proceed: Handler | None = None) -> Response:
-        """The answer with its body not yet pulled. Go on with `read`, or `leave`."""
+        """The answer with its body not yet pulled. Go on with `read`, or `leave`.
+
+        A plugin of the attempt chain finds itself in the first attempt at ``http://target.test``, a minute to go,
+        unless the request says otherwise.
+        """
         asked = given if given is not None else request()
         asked.received = self.ports.clock.now()
+        if self.plugin.on_attempt and asked.attempt is None:
+            asked.attempt = Attempt("test", "http://target.test", 1, asked.received + 60.0)
         handler = compose([self._link], proceed if proceed is not None else answering(), self._render)
         try:
             return await handler(asked)

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.errors import Forbidden, TruncatedAnswer
+from gateway.http import Attempt
 from gateway.plugin import Duration, Plugin, Settings, Size
 from gateway.testing import answering, exchange, opened, ports, request, settings_of
 
@@ -139,3 +140,21 @@ async def test_the_same_ports_for_several_instances():
     async with opened(Life, ports=given, id="one") as one, opened(Life, ports=given, id="two") as two:
         assert one.ports is two.ports is given
         assert (one.plugin.context.id, two.plugin.context.id, one.plugin.context.plugin) == ("one", "two", "life")
+
+
+async def test_a_plugin_of_the_attempt_chain_is_in_an_attempt():
+    class Tries(Life):
+        on_attempt = True
+
+    target = answering()
+    async with opened(Tries) as live:
+        await live(request(), target)
+        attempt = target.request.attempt
+        assert (attempt.upstream, attempt.target, attempt.number) == ("test", "http://target.test", 1)
+        assert attempt.deadline == live.ports.clock.now() + 60
+        given = request()
+        given.attempt = Attempt("orders", "http://other.test", 3, 7.0)
+        await live(given, target)
+        assert target.request.attempt.target == "http://other.test"
+    await exchange(Life, None, request(), target)
+    assert target.request.attempt is None
