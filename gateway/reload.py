@@ -65,6 +65,10 @@ class Succession:
         if runtime is None:
             return
         old, self.current = self.current, runtime
+        for name, upstream in runtime.upstreams.items():
+            before = old.upstreams.get(name) if old is not None else None
+            if before is not None and before is not upstream:
+                upstream.adopt(before)
         runtime.commit()
         self._publish(runtime)
         if old is not None:

@@ -5,22 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from gateway.plugin import Gate
 from gateway.services.metrics import Counter
 from gateway.transport.endpoint import Endpoint
 from gateway.transport.pool import Pool
 
 SLOW_START_FLOOR: Final = 0.1
 """Share of its weight with which a target begins a slow start: enough to be measured, too little to be hurt."""
-
-
-class Gate(Protocol):
-    """What a plugin of the attempt chain, such as a circuit breaker, says of a target before it is chosen."""
-
-    def admits(self) -> bool:
-        """Whether a request may be sent now. Asked for each choice: fast, sync and without effect."""
-        ...
 
 
 @dataclass(slots=True)

@@ -16,9 +16,10 @@ from gateway.forward.probe import Prober
 from gateway.forward.retry import Budget, Rules
 from gateway.forward.select import Selection, other, select
 from gateway.forward.sticky import Stickiness
-from gateway.forward.target import Gate, LiveTarget
+from gateway.forward.target import LiveTarget
 from gateway.forward.watch import Watch
 from gateway.http import Handler, Request, Response
+from gateway.plugin import Gate
 from gateway.services.clock import Clock, Wheel
 from gateway.services.metrics import Metrics
 from gateway.transport.endpoint import Endpoint, Tls
@@ -115,6 +116,7 @@ class LiveUpstream:
         if self._prober is not None:
             await self._prober.close()
         for target in self.targets:
+            target.gate = None  # what a plugin knows of a target goes with the last upstream that has it
             if target not in self._given:
                 target.pool.close()
                 target.endpoint.close()

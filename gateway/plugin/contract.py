@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
 
 from gateway.errors import GatewayError, Unauthorized
 from gateway.http import Exchange, Handler, Principal, Request, Response
@@ -80,6 +80,14 @@ class AdminView:
     methods: frozenset[str] = field(default=frozenset({"GET"}))
 
 
+class Gate(Protocol):
+    """What a plugin of the attempt chain, such as a circuit breaker, says of a target before it is chosen."""
+
+    def admits(self) -> bool:
+        """Whether a request may be sent now. Asked for each choice: fast, sync and without effect."""
+        ...
+
+
 class Plugin(Generic[S]):
     """One policy around the rest of a chain.
 
@@ -136,6 +144,11 @@ class Plugin(Generic[S]):
             self.context.refused(error)
             raise error
         self.context.would_refuse(error)
+
+    def gate(self, target: str) -> Gate | None:
+        """In an attempt chain: what the balancer asks before it chooses this target (a URL); None: nothing."""
+        del target
+        return None
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Paths that this instance answers itself."""

@@ -99,6 +99,9 @@ class Assembly:
             probe=services.owner,
         )
         upstream.key = key
+        for instance in instances:
+            if instance.entry.when is None:  # what is asked for some requests only must not decide for all
+                upstream.publish(instance.plugin.gate)
         self._runtime.upstreams[name] = upstream
         await upstream.open()
 

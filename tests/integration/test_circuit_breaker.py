@@ -1,0 +1,103 @@
+"""circuit_breaker over real connections: DESIGN's fragment as written, two targets, a reload."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.testing import origin, running
+
+FRAGMENT = """
+upstreams:
+  orders:
+    targets: [{targets}]
+    retry: off
+    health: {{passive: off}}
+    attempt:
+      - plugin: circuit_breaker
+        with: {{failures: {failures}, window: 60s, open: {{base: {base}, max: 32s}}}}
+routes:
+  - name: orders
+    match: {{path: /}}
+    upstream: orders
+"""
+
+
+def fragment(*targets: str, failures: int = 5, base: str = "1s") -> str:
+    return FRAGMENT.format(targets=", ".join(targets), failures=failures, base=base)
+
+
+async def test_it_opens_refuses_without_asking_probes_and_closes():
+    async with origin(500) as service, running(fragment(service.url, base="200ms")) as gateway:
+        for _ in range(5):
+            assert (await gateway.fetch("GET", "/")).status == 500
+        refused = await gateway.fetch("GET", "/")
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+        assert b"circuit_open" in refused.body
+        assert len(service.requests) == 5
+        service.status = 200
+        async with asyncio.timeout(20):
+            while (await gateway.fetch("GET", "/")).status != 200:
+                await asyncio.sleep(0.02)
+        before = len(service.requests)
+        assert before == 6, "the probe was the only one that got through"
+        answers = await asyncio.gather(*(gateway.fetch("GET", "/") for _ in range(5)))
+        assert [each.status for each in answers] == [200] * 5
+        assert len(service.requests) == before + 5
+
+
+async def test_the_balancer_goes_to_the_other_target():
+    async with (
+        origin(500) as ill,
+        origin(200) as well,
+        running(fragment(ill.url, well.url, failures=1, base="30s")) as gateway,
+    ):
+        statuses = [(await gateway.fetch("GET", "/")).status for _ in range(10)]
+    assert statuses.count(500) == 1
+    assert (len(ill.requests), len(well.requests)) == (1, 9)
+
+
+async def test_a_target_that_does_not_listen():
+    async with running(fragment("http://127.0.0.1:9", failures=2, base="30s")) as gateway:
+        statuses = [(await gateway.fetch("GET", "/")).status for _ in range(4)]
+    assert statuses == [502, 502, 503, 503]
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["the same upstream", "another target beside it"])
+async def test_a_breaker_outlives_a_reload(changed):
+    async with origin(500) as service, origin(200) as other:
+        config = fragment(service.url, failures=1, base="30s")
+        async with running(config) as gateway:
+            assert (await gateway.fetch("GET", "/")).status == 500
+            assert (await gateway.fetch("GET", "/")).status == 503
+            if changed:
+                config = fragment(service.url, other.url, failures=1, base="30s")
+            await gateway.reload(config)
+            statuses = {(await gateway.fetch("GET", "/")).status for _ in range(4)}
+            assert statuses == ({200} if changed else {503})
+            await asyncio.sleep(0.1)  # the old runtime has gone, and its upstream with it
+            assert {(await gateway.fetch("GET", "/")).status for _ in range(4)} == statuses
+        assert len(service.requests) == 1
+
+
+async def test_a_reload_hands_over_connections_and_health_to_a_changed_upstream():
+    async with origin(503) as ill, origin(200) as well:
+        upstream = "targets: [{targets}], retry: {retry}, health: {{passive: {{failures: 1, base_ejection: 60s}}}}"
+        config = "upstreams: {{orders: {{{upstream}}}}}\nroutes: [{{name: a, match: {{path: /}}, upstream: orders}}]"
+        targets = f"'{ill.url}', '{well.url}'"
+        first = config.format(upstream=upstream.format(targets=targets, retry="off"))
+        second = config.format(upstream=upstream.format(targets=targets, retry="{attempts: 2}"))
+        async with running(first) as gateway:
+            for _ in range(4):
+                await gateway.fetch("GET", "/")
+            before = gateway.runtime.upstreams["orders"]
+            await gateway.reload(second)
+            after = gateway.runtime.upstreams["orders"]
+            assert after is not before
+            assert [target.ejected for target in after.targets] == [True, False]
+            assert after.targets[1].pool is before.targets[1].pool
+            assert {(await gateway.fetch("GET", "/")).status for _ in range(4)} == {200}
+            await asyncio.sleep(0.1)
+            assert (await gateway.fetch("GET", "/")).status == 200, "the pool was not closed with the old upstream"
+        assert len(ill.requests) == 1
