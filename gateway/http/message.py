@@ -67,6 +67,11 @@ class Attempt:
 class Tunnel(Protocol):
     """The target's side of a connection that has switched protocols (101): raw bytes both ways."""
 
+    @property
+    def gone(self) -> bool:
+        """The connection is lost, as opposed to closed for sending by the target."""
+        ...
+
     async def read(self) -> bytes:
         """The next bytes from the target; ``b""`` when it has closed its side."""
         ...

@@ -70,6 +70,7 @@ class ClientConnection(RequestHandler):
         "_head_bytes",
         "_head_end",
         "_inside",
+        "_switched",
         "_tunnel",
         "announced",
         "edge",
@@ -112,6 +113,8 @@ class ClientConnection(RequestHandler):
         """The body that the parser is in the middle of, if any."""
         self._due: Deadlines | None = None
         self._tunnel: ClientSide | None = None
+        self._switched: Request | None = None
+        """What the tunnel began with."""
 
     def fresh_parser(self) -> HttpRequestParser:
         """A parser like this connection's own, at the beginning of a request."""
@@ -150,8 +153,15 @@ class ClientConnection(RequestHandler):
         self._wait_until(None)
         self._fail_body(ClientClosed(reason="connection lost"))
         if self._tunnel is not None:
-            self._tunnel.feed_eof()
+            self._tunnel.lost()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp's says nothing, which closes
+        """The client sends no more. In HTTP it has left; in a tunnel it may still listen, if its connection can."""
+        if self._tunnel is None or self.transport is None or not self.transport.can_write_eof():
+            return None
+        self._tunnel.feed_eof()
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; what it refuses becomes an error of our catalogue instead of aiohttp's answer."""
@@ -267,7 +277,7 @@ class ClientConnection(RequestHandler):
 
     def dismiss(self, lets_stay: Callable[[Request], bool]) -> None:
         """The gateway was reloaded: a tunnel that may not stay ends."""
-        if self._tunnel is not None and self._tunnel.request is not None and not lets_stay(self._tunnel.request):
+        if self._tunnel is not None and self._switched is not None and not lets_stay(self._switched):
             self._tunnel.leave()
 
     def abort(self) -> None:
@@ -457,7 +467,7 @@ class ClientConnection(RequestHandler):
         else:
             self.write(encode_answer(request, response, self.edge, False, True))
             side = self._tunnel = ClientSide(transport, self._drained_now, websocket=request.upgrade == "websocket")
-            side.request = request
+            self._switched = request
             self.set_parser(side)  # type: ignore[arg-type]  # it wants what ClientSide offers: feed_data and feed_eof
             if self.edge.draining:
                 side.leave()

@@ -21,17 +21,23 @@ GOING_AWAY: Final = b"\x88\x02\x03\xe9"
 GOING_AWAY_MASKED: Final = b"\x88\x82\x00\x00\x00\x00\x03\xe9"
 """The same as a client sends it (§5.3); a mask of zeros is a mask."""
 PATIENCE: Final = 2.0
-"""Seconds for the other side's own Close after ours."""
+"""Seconds for the frames under way to end and for the other sides' own Close after ours."""
+HALF_OPEN: Final = 300.0
+"""Seconds for which one direction may go on after the other has ended."""
+_CLOSE: Final = 0x8
 
 
 class Frames:
     """Follows one direction of a WebSocket; knows whether it stands between two frames."""
 
-    __slots__ = ("_head", "_left")
+    __slots__ = ("_head", "_left", "_opcode", "closed")
 
     def __init__(self) -> None:
         self._head = b""
         self._left = 0
+        self._opcode = 0
+        self.closed = False
+        """A Close frame went by."""
 
     @property
     def between(self) -> bool:
@@ -40,42 +46,49 @@ class Frames:
 
     def boundary(self, data: bytes) -> int:
         """Follow ``data``; the offset of the last frame boundary in it, -1 if there is none."""
-        position, last = 0, 0 if self.between else -1
-        size = len(data)
+        position, size = 0, len(data)
+        last = 0 if self.between else -1
         while position < size:
             if self._left:
                 step = min(self._left, size - position)
                 self._left -= step
                 position += step
-                if self._left == 0:
-                    last = position
-                continue
-            self._head += data[position : position + 1]
-            position += 1
-            need = _head_size(self._head)
-            if len(self._head) < need:
-                continue
-            self._left = _payload_size(self._head)
-            self._head = b""
+            else:
+                position = self._take_head(data, position)
+                if self._head:
+                    break
             if self._left == 0:
                 last = position
+                self.closed = self.closed or self._opcode == _CLOSE
         return last
+
+    def _take_head(self, data: bytes, position: int) -> int:
+        """Read a frame's head, or what there is of it, and return where it ends in ``data``."""
+        before = len(self._head)
+        head = self._head + data[position : position + 14 - before]  # no head is longer
+        need = _head_size(head)
+        if len(head) < need:
+            self._head = head
+            return len(data)
+        self._head = b""
+        self._opcode = head[0] & 0x0F
+        self._left = _payload_size(head)
+        return position + need - before
 
 
 def _head_size(head: bytes) -> int:
     if len(head) < 2:
         return 2
-    size = 2 + (4 if head[1] & 0x80 else 0)
-    return size + {126: 2, 127: 8}.get(head[1] & 0x7F, 0)
+    size = 6 if head[1] & 0x80 else 2
+    short = head[1] & 0x7F
+    return size if short < 126 else size + 2 if short == 126 else size + 8
 
 
 def _payload_size(head: bytes) -> int:
     short = head[1] & 0x7F
-    if short == 126:
-        return int.from_bytes(head[2:4], "big")
-    if short == 127:
-        return int.from_bytes(head[2:10], "big")
-    return short
+    if short < 126:
+        return short
+    return int.from_bytes(head[2:4] if short == 126 else head[2:10], "big")
 
 
 class ClientSide:
@@ -85,12 +98,10 @@ class ClientSide:
         "_chunks",
         "_drain",
         "_ended",
-        "_from_client",
-        "_paused",
         "_reader",
-        "_to_client",
         "_transport",
         "_waiting",
+        "gone",
         "leaving",
         "received",
         "request",
@@ -103,44 +114,50 @@ class ClientSide:
         self._drain = drain
         self._chunks: deque[bytes] = deque()
         self._waiting = 0
-        self._paused = False
         self._ended = False
         self._reader: asyncio.Future[None] | None = None
         self.websocket = websocket
+        self.gone = False
+        """The connection is lost, as opposed to closed for sending."""
         self.leaving = asyncio.Event()
-        self._to_client = Frames()
-        self._from_client = Frames()
-        self.request: Request | None = None
-        """What began it; a reload asks whether it may go on."""
         self.received = 0
         self.sent = 0
+        self.request: Request | None = None
+        """What the tunnel began with; decides whether it may stay when the configuration changes."""
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Take what the client sent; aiohttp calls this."""
         self._chunks.append(data)
         self._waiting += len(data)
         self.received += len(data)
-        if self._waiting > HIGH_WATER and not self._paused:
-            self._paused = True
+        if self._waiting > HIGH_WATER:  # each time: aiohttp may have resumed it in between
             self._transport.pause_reading()
         self._wake()
         return False, b""
 
     def feed_eof(self) -> None:
-        """The client is gone."""
+        """The client sends no more; aiohttp calls this when the connection is lost, and we at a half-close."""
         self._ended = True
         self._wake()
+
+    def lost(self) -> None:
+        """The client is gone."""
+        self.gone = True
+        self.feed_eof()
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
     def leave(self) -> None:
-        """The gateway is shutting down: end the tunnel, a WebSocket with 1001 on a frame boundary."""
+        """The gateway is shutting down, or the route is gone: end a WebSocket with 1001 on a frame boundary.
+
+        Another protocol has no word for it: it goes on until it ends or the connection is cut.
+        """
         self.leaving.set()
 
     async def read(self) -> bytes:
-        """The next bytes from the client; ``b""`` when it is gone."""
+        """The next bytes from the client; ``b""`` when it sends no more."""
         while not self._chunks:
             if self._ended:
                 return b""
@@ -150,63 +167,89 @@ class ClientSide:
             finally:
                 self._reader = None
         chunk = self._chunks.popleft()
-        self._waiting -= len(chunk)
-        if self._paused and self._waiting <= LOW_WATER and not self._ended:
-            self._paused = False
+        waiting = self._waiting
+        self._waiting = waiting - len(chunk)
+        if waiting > LOW_WATER >= self._waiting and not self._ended:
             self._transport.resume_reading()
         return chunk
 
-    async def to_client(self, tunnel: Tunnel) -> None:
-        """Copy what the target sends."""
-        while chunk := await tunnel.read():
-            if self.leaving.is_set() and self.websocket:
-                end = self._to_client.boundary(chunk)
-                if end >= 0:
-                    self._write(chunk[:end] + GOING_AWAY)
-                    return
-            elif self.websocket:
-                self._to_client.boundary(chunk)
-            self._write(chunk)
-            await self._drain()
-
-    async def from_client(self, tunnel: Tunnel) -> None:
-        """Copy what the client sends."""
-        while chunk := await self.read():
-            if self.leaving.is_set() and self.websocket:
-                end = self._from_client.boundary(chunk)
-                if end >= 0:
-                    await tunnel.write(chunk[:end] + GOING_AWAY_MASKED)
-                    return
-            elif self.websocket:
-                self._from_client.boundary(chunk)
-            await tunnel.write(chunk)
-
-    def _write(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
+        """Send to the client, waiting while it does not keep up."""
         self.sent += len(data)
         self._transport.write(data)
+        await self._drain()
 
-    def say_goodbye(self) -> bool:
-        """Send the Close frame now if no frame to the client is under way."""
-        if self.websocket and self._to_client.between:
-            self._write(GOING_AWAY)
-            return True
-        return not self.websocket
+    def end(self) -> None:
+        """Tell the client that nothing more will come, if its connection can say so."""
+        if not self.gone and self._transport.can_write_eof():
+            self._transport.write_eof()
 
-    def between_from_client(self) -> bool:
-        """No frame from the client is under way."""
-        return self._from_client.between
+
+class Copy:
+    """One direction of a tunnel."""
+
+    __slots__ = ("_busy", "_frames", "_goodbye", "_leaving", "_read", "_said", "_write")
+
+    def __init__(
+        self, read: Callable[[], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]], goodbye: bytes
+    ) -> None:
+        self._read = read
+        self._write = write
+        self._goodbye = goodbye
+        self._frames = Frames() if goodbye else None
+        self._leaving = False
+        self._said = False
+        self._busy = False
+
+    async def run(self) -> None:
+        """Copy until the source ends; when leaving, until its Close frame."""
+        frames = self._frames
+        while chunk := await self._read():
+            if frames is not None:
+                end = frames.boundary(chunk)
+                if self._leaving:
+                    if not self._said:
+                        if end >= 0:
+                            self._said = True
+                            # A Close frame that came with it says all there is to say.
+                            chunk = chunk[:end] if frames.closed else chunk[:end] + self._goodbye
+                        await self._write(chunk)
+                    if frames.closed:
+                        return
+                    continue
+            self._busy = True
+            await self._write(chunk)
+            self._busy = False
+            if self._leaving:
+                await self._part()
+
+    async def leave(self) -> None:
+        """Say goodbye where a frame could begin: now, or in `run` when the frame under way has ended."""
+        self._leaving = True
+        if not self._busy:
+            await self._part()
+
+    async def _part(self) -> None:
+        if self._frames is not None and self._frames.between and not self._said:
+            self._said = True
+            await self._write(self._goodbye)
 
 
 async def pump(side: ClientSide, tunnel: Tunnel) -> None:
-    """Copy both ways until either side ends or the gateway leaves; cancellation ends it too."""
-    down = asyncio.ensure_future(side.to_client(tunnel))
-    up = asyncio.ensure_future(side.from_client(tunnel))
+    """Copy both ways until either side ends or the gateway leaves; cancellation ends it too.
+
+    A WebSocket is over when one side ends. In another protocol a side that has ended may still listen (half-close).
+    """
+    down = Copy(tunnel.read, side.write, GOING_AWAY if side.websocket else b"")
+    up = Copy(side.read, tunnel.write, GOING_AWAY_MASKED if side.websocket else b"")
+    copies = (asyncio.ensure_future(down.run()), asyncio.ensure_future(up.run()))
     leaving = asyncio.ensure_future(side.leaving.wait())
-    copies = {down, up}
     try:
-        await asyncio.wait({*copies, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if leaving.done() and not (down.done() or up.done()):
-            await _leave(side, tunnel, down, up)
+        await asyncio.wait({*copies, leaving} if side.websocket else copies, return_when=asyncio.FIRST_COMPLETED)
+        if not side.websocket:
+            await _half_close(side, tunnel, *copies)
+        elif not any(copy.done() for copy in copies):
+            await asyncio.wait({asyncio.ensure_future(_part(down, up)), *copies}, timeout=PATIENCE)
     finally:
         for task in (*copies, leaving):
             task.cancel()
@@ -215,12 +258,17 @@ async def pump(side: ClientSide, tunnel: Tunnel) -> None:
                 raise result
 
 
-async def _leave(side: ClientSide, tunnel: Tunnel, down: asyncio.Future[None], up: asyncio.Future[None]) -> None:
-    """Close both sides where a frame could begin; whoever is inside a frame gets `PATIENCE` to end it."""
-    if side.say_goodbye():
-        down.cancel()
-    if side.websocket and side.between_from_client():
-        up.cancel()
-        await tunnel.write(GOING_AWAY_MASKED)
-    pending = {task for task in (down, up) if not task.cancelled()}
-    await asyncio.wait(pending, timeout=PATIENCE)
+async def _part(down: Copy, up: Copy) -> None:
+    await asyncio.gather(down.leave(), up.leave(), return_exceptions=True)
+
+
+async def _half_close(side: ClientSide, tunnel: Tunnel, down: asyncio.Future[None], up: asyncio.Future[None]) -> None:
+    """One direction has ended: tell its receiver, and let the other direction go on for a while."""
+    ended = down if down.done() else up
+    if ended.exception() is not None or side.gone or tunnel.gone:
+        return
+    if ended is down:
+        side.end()
+    else:
+        tunnel.end()
+    await asyncio.wait({down, up}, timeout=HALF_OPEN)

@@ -44,6 +44,11 @@ class RawTunnel:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
+    @property
+    def gone(self) -> bool:
+        """The connection is lost, as opposed to closed for sending by the target."""
+        return self._connection.lost
+
     async def read(self) -> bytes:
         """The next bytes; ``b""`` when the target has closed its side."""
         while not self._chunks:

@@ -152,10 +152,15 @@ class Wire:
         return found
 
     def reset(self) -> None:
-        """Go away without a word (RST)."""
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
+        """Go away without a word."""
+        reset(self.writer)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close with RST."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def hello(request: Request) -> Response:
@@ -246,6 +251,9 @@ class OriginSide:
 
     def close(self) -> None:
         self.writer.close()
+
+    def reset(self) -> None:
+        reset(self.writer)
 
     async def gone(self) -> None:
         """Wait until the gateway has closed or reset the connection."""
