@@ -311,6 +311,8 @@ class ClientConnection(RequestHandler):
         try:
             while not self._force_close and (self._messages or await self._next()):
                 message, payload = self._messages.popleft()
+                if self._due is not None:  # the head came before this task began to wait for it
+                    self._wait_until(None)
                 if self._parser is not None:
                     self._parser.message_consumed()
                 if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
