@@ -153,23 +153,38 @@ class Process:
 StartGateway = Callable[..., Process]
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[StartGateway]:
-    """``gateway(config, NAME=value…)`` starts one; whatever is left is killed after the test."""
+@contextlib.contextmanager
+def starter(directory: Path) -> Iterator[StartGateway]:
     started: list[Process] = []
 
     def start(config: dict[str, Any], *, begin: bool = True, **environ: str) -> Process:
-        directory = tmp_path / f"gateway{len(started)}"
-        directory.mkdir()
-        process = Process(directory, config, **environ)
+        place = directory / f"gateway{len(started)}"
+        place.mkdir()
+        process = Process(place, config, **environ)
         started.append(process)
         if begin:
             process.start()
         return process
 
-    yield start
-    for process in started:
-        process.kill()
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[StartGateway]:
+    """``gateway(config, NAME=value…)`` starts one; whatever is left is killed after the test."""
+    with starter(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def module_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGateway]:
+    """The same for a gateway that a module's tests share."""
+    with starter(tmp_path_factory.mktemp("gateway")) as start:
+        yield start
 
 
 def behind(*urls: str, **upstream: Any) -> dict[str, Any]:
@@ -318,6 +333,10 @@ def httpbin_url() -> Iterator[str]:
 
         def log(self, *_: object) -> None:
             pass
+
+        def make_environ(self) -> dict[str, Any]:
+            # httpbin takes chunked requests from servers that it knows to mark their end; werkzeug does mark it.
+            return {**super().make_environ(), "SERVER_SOFTWARE": "gunicorn/0"}
 
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     from httpbin import app
