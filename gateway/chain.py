@@ -127,6 +127,11 @@ class AnyOf(Authenticator[Settings]):
         super().__init__(Settings(), context)
         self.members = tuple(members)
 
+    def cleanse(self, request: Request) -> None:
+        """All members' turn, the ones included that will not be asked."""
+        for member in self.members:
+            member.cleanse(request)
+
     async def authenticate(self, request: Request) -> Any:
         """The principal that the first knowing member found. Raises the first error of those that did not hold."""
         refused: GatewayError | None = None

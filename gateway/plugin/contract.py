@@ -107,6 +107,8 @@ class Plugin(Generic[S]):
     """It may hold a whole body, under a limit of its settings."""
     ends: ClassVar[bool] = False
     """It answers by itself and never calls ``proceed``: what follows it in a list can never run."""
+    preflights: ClassVar[bool] = False
+    """It answers CORS preflights: those about requests of its route reach it, whatever methods the route takes."""
     scope: ClassVar[Scope] = Scope.NONE
     """How far its state must reach; with less it is flagged approximate or refuses to load."""
     status: ClassVar[str] = "stable"
@@ -188,7 +190,15 @@ class Authenticator(Plugin[S]):
         """The ``WWW-Authenticate`` value that asks for credentials of this kind (RFC 9110 §11.6.1)."""
         raise NotImplementedError
 
+    def cleanse(self, request: Request) -> None:
+        """Take out what only this plugin may say about the caller, such as its identity headers.
+
+        Called before any `authenticate`, in ``any:`` for every member: one that is never asked must not leave what a
+        client wrote for the target to believe.
+        """
+
     async def __call__(self, request: Request, proceed: Handler) -> Response:
+        self.cleanse(request)
         try:
             principal = await self.authenticate(request)
         except GatewayError as error:
