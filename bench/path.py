@@ -2,9 +2,9 @@
 
     python -m bench.path [--profile]
 
-Two transports that only remember are put where the sockets would be: one request's bytes are fed to a client connection,
-what would go to the target is answered with a canned answer in the next turn of the loop. Best of several rounds, so it
-is steadier than any figure that has a network in it; the difference to `small` is what the kernel takes.
+Two transports that only remember are put where the sockets would be: one request's bytes are fed to a client
+connection, what would go to the target is answered with a canned answer in the next turn of the loop. Best of several
+rounds, so it is steadier than any figure that has a network in it; the difference to `small` is what the kernel takes.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _connect(runtime: Runtime, services: Services) -> None:
     """Put a kept-alive connection into the target's pool."""
     pool = runtime.upstreams["origin"].targets[0].pool
     loop = asyncio.get_running_loop()
-    connection = Connection(loop, services.buffer, pool._freed, pool._lost)
+    connection = Connection(loop, services.buffer, pool._freed, pool._lost)  # noqa: SLF001 - as the pool itself does
 
     def answer(_data: bytes) -> None:
         services.buffer[: len(ANSWER)] = ANSWER
@@ -78,7 +78,7 @@ def _connect(runtime: Runtime, services: Services) -> None:
     connection.connection_made(Kept(answer))
     connection.address = "127.0.0.1:1"
     pool.total += 1
-    pool._freed(connection)
+    pool._freed(connection)  # noqa: SLF001
 
 
 async def _rounds(config: str, count: int, rounds: int) -> float:

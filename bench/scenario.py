@@ -7,8 +7,10 @@ variant of the configurations (`jwt`, `cache`) is a set of files, see `bench/sub
 import importlib
 import pkgutil
 import statistics
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.machine import Cores
 from bench.origin import Origin
@@ -26,6 +28,8 @@ class Stage:
     origin: Origin
     cores: Cores
     quick: bool
+    python: Path = Path(sys.executable)
+    """The interpreter that the gateway runs on; what is measured in process runs on it too."""
 
     def seconds(self, full: float, quick: float) -> float:
         return quick if self.quick else full

@@ -4,15 +4,13 @@ Adding a variant (say `jwt`) is adding files: `gateway/jwt.yaml`, `peers/envoy-j
 @ORIGIN_PORT@, @WORK@ and @LOG@ in them; the gateway's own file takes the same names as ${PORT} and so on.
 """
 
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
-from bench import install
+from bench import install, interpreter
 from bench.install import HERE, first_line, program
 from bench.origin import Origin
 from bench.ports import fill, free_port, wait_answer
@@ -58,7 +56,14 @@ class Subject:
         return str(fill(config, work / f"{self.name}-{config.name}", **ports))
 
 
-class Gateway(Subject):
+class PythonSubject(Subject):
+    """One that runs on the interpreter the bench has chosen, all on the same."""
+
+    python = Path(sys.executable)
+    """Of an environment with the project and what it needs."""
+
+
+class Gateway(PythonSubject):
     name = "gateway"
     template = "gateway/{}.yaml"
 
@@ -67,15 +72,14 @@ class Gateway(Subject):
         return path if path.exists() else None
 
     def _command(self) -> str:
-        beside = Path(sys.executable).parent / "gateway"
-        found = str(beside) if beside.exists() else shutil.which("gateway")
-        if found is None:
-            raise install.CannotHave("the `gateway` command is not installed in this environment (make bench does it)")
-        return found
+        beside = self.python.parent / "gateway"
+        if not beside.exists():
+            raise install.CannotHave(f"there is no `gateway` beside {self.python} (make bench installs it)")
+        return str(beside)
 
     def version(self) -> str:
         self._command()
-        return f"sidegate {metadata.version('sidegate')}"
+        return f"sidegate {interpreter.versions(self.python, ['sidegate'])['sidegate']}"
 
     def launch(self, config: Path, ports: dict[str, object]) -> Launch:
         return Launch([self._command(), "run", str(config)], {name: str(value) for name, value in ports.items()})
@@ -115,7 +119,7 @@ class Haproxy(Subject):
         return Launch([program("haproxy"), "-db", "-f", self.filled(config, ports)], {})
 
 
-class PlainAiohttp(Subject):
+class PlainAiohttp(PythonSubject):
     name = "aiohttp"
     variants = (PLAIN, "log")
 
@@ -123,17 +127,25 @@ class PlainAiohttp(Subject):
         return HERE / "peers" / "aiohttp_proxy.py" if variant in self.variants else None
 
     def version(self) -> str:
-        return f"{metadata.version('aiohttp')} on uvloop {metadata.version('uvloop')}"
+        found = interpreter.versions(self.python, ["aiohttp", "uvloop"])
+        return f"{found['aiohttp']} on uvloop {found['uvloop']}"
 
     def launch(self, config: Path, ports: dict[str, object]) -> Launch:
         target = f"http://127.0.0.1:{ports['ORIGIN_PORT']}"
-        argv = [sys.executable, str(config), "--port", str(ports["PORT"]), "--target", target]
+        argv = [str(self.python), str(config), "--port", str(ports["PORT"]), "--target", target]
         if ports["VARIANT"] == "log":
             argv += ["--access-log", str(ports["LOG"])]
         return Launch(argv, {})
 
 
 SUBJECTS: dict[str, Subject] = {one.name: one for one in (Gateway(), Envoy(), Nginx(), Haproxy(), PlainAiohttp())}
+
+
+def run_on(python: Path) -> None:
+    """All subjects that are written in Python run on this one from now on."""
+    PythonSubject.python = python
+
+
 DEFAULT = ("gateway", "envoy", "nginx", "aiohttp")
 
 

@@ -1,8 +1,7 @@
-"""Measured in a process of their own, without a socket: the cost of ten neutral plugins, and of finding a route."""
+"""Measured in a process of their own, without a socket: plugins, routes, services, the whole path of a request."""
 
 import json
 import subprocess
-import sys
 from typing import Any
 
 from bench.install import HERE
@@ -17,7 +16,7 @@ def _measured(stage: Stage, module: str) -> dict[str, Any]:
     """`measure()` of a module in a fresh process on the proxy's core. Raises LoadFailed with what it wrote."""
     code = f"import json, {module} as one; print(json.dumps(one.measure()))"
     done = subprocess.run(
-        ["taskset", "-c", str(stage.cores.proxy), sys.executable, "-c", code],
+        ["taskset", "-c", str(stage.cores.proxy), str(stage.python), "-c", code],
         cwd=HERE.parent, capture_output=True, text=True, check=False, timeout=WITHIN,
     )  # fmt: skip
     if done.returncode:
@@ -40,6 +39,27 @@ def routes(stage: Stage, _: Subject) -> Figures:
     return figures
 
 
+def path(stage: Stage, _: Subject) -> Figures:
+    found = _measured(stage, "bench.path")
+    return found | {"gateway": found["pass_through"] - found["loop"]}
+
+
+SERVICES = {
+    "deadline": "deadline added and discarded",
+    "id": "request id",
+    "made": "trace made",
+    "continued": "trace continued",
+    "counted": "exchange counted",
+    "line": "access line",
+    "processed": "access line with a processor",
+}
+
+
+def services(stage: Stage, _: Subject) -> Figures:
+    found = _measured(stage, "bench.services")
+    return {key: found[name] for key, name in SERVICES.items()}
+
+
 KINDS = ("exact", "prefix", "template", "missed")
 
 SCENARIOS = (
@@ -54,6 +74,27 @@ SCENARIOS = (
             Figure("added_noting", "added by ten with done()", 2),
         ),
         bars=(Bar("added by ten neutral plugins, µs", "gateway.added", at_most=6),),
+        subjects=("gateway",),
+        rounds=1,
+    ),
+    Scenario(
+        name="path",
+        title="A small request's whole way in process, without a kernel: best of 7 times 20,000 (µs a request)",
+        measure=path,
+        figures=(
+            Figure("pass_through", "measured", 2),
+            Figure("loop", "the measurement's own share", 2),
+            Figure("gateway", "the gateway's", 2),
+        ),
+        subjects=("gateway",),
+        rounds=1,
+    ),
+    Scenario(
+        name="services",
+        title="What each service takes of it, in process (µs a call)",
+        measure=services,
+        figures=tuple(Figure(key, name, 2) for key, name in SERVICES.items()),
+        bars=(Bar("a line of the access log, µs", "gateway.line", at_most=2.5),),
         subjects=("gateway",),
         rounds=1,
     ),
