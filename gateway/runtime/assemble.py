@@ -118,7 +118,11 @@ class Assembly:
         self._runtime.chains[route.name] = instances
         last = self._end(route)
         handler = compose([_link(instance) for instance in instances], last, self._runtime.render)
-        return LiveRoute(route.name, handler, self._services.metrics.route(route.name))
+        live = LiveRoute(route.name, handler, self._services.metrics.route(route.name))
+        # In shadow it lets through what it would refuse, and this route has nothing behind it for that.
+        if any(each.plugin.preflights and not each.plugin.shadow and each.entry.when is None for each in instances):
+            self._runtime.preflights.add(live)
+        return live
 
     def _end(self, route: RouteSettings) -> Handler:
         policy = policy_of(route.match)

@@ -13,7 +13,7 @@ from gateway.errors import GatewayError, MethodNotAllowed, RouteNotFound
 from gateway.forward import LiveUpstream
 from gateway.http import Exchange, Handler, Request, Response
 from gateway.http.problem import PAGE, Problems
-from gateway.route.table import NotAllowed, RouteTable
+from gateway.route.table import Found, NotAllowed, RouteTable
 from gateway.runtime.assemble import Assembly, Instance
 from gateway.runtime.route import LiveRoute
 from gateway.runtime.services import Services, StoreIdentity
@@ -42,6 +42,8 @@ class Runtime:
         self.instances: dict[tuple[str, ...], Instance] = {}
         self.endpoints: dict[str, tuple[LiveRoute, Handler, frozenset[str]]] = {}
         self.routes: list[LiveRoute] = []
+        self.preflights: set[LiveRoute] = set()
+        """Routes with a plugin that answers preflights."""
         self.chains: dict[str, tuple[Instance, ...]] = {}
         """Route's name → its plugins, outermost first."""
         self.table: RouteTable[LiveRoute] = RouteTable(())
@@ -54,7 +56,11 @@ class Runtime:
             path = request.path = table.normalize(request.path)
             if self.endpoints and (endpoint := self.endpoints.get(path)) is not None:
                 return await self._own(endpoint, request)
-            found = table.find(request.host, path, request.method, request.headers, request.query)
+            found: Found[LiveRoute] | NotAllowed | None = None
+            if request.method == "OPTIONS" and self.preflights:
+                found = self._preflight(request, path)
+            if found is None:
+                found = table.find(request.host, path, request.method, request.headers, request.query)
             if found is None:
                 raise RouteNotFound
             if isinstance(found, NotAllowed):
@@ -66,6 +72,14 @@ class Runtime:
         if found.params is not None:
             request.path_params = found.params
         return await route.handler(request)
+
+    def _preflight(self, request: Request, path: str) -> Found[LiveRoute] | None:
+        """A CORS preflight is about another request, and belongs to its route if a plugin there answers it."""
+        asked = request.headers.get("Access-Control-Request-Method")
+        if asked is None or "Origin" not in request.headers:
+            return None
+        found = self.table.find(request.host, path, asked, request.headers, request.query)
+        return found if isinstance(found, Found) and found.route in self.preflights else None
 
     async def _own(self, endpoint: tuple[LiveRoute, Handler, frozenset[str]], request: Request) -> Response:
         route, handler, methods = endpoint
