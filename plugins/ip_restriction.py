@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.errors import Forbidden
 from gateway.http import Handler, Request, Response
@@ -30,43 +30,43 @@ class AddressRefused(Forbidden):
     code, title = "address_refused", "Address not allowed"
 
 
-class IpRestrictionSettings(Settings):
-    """One of the lists at least. An address in both is denied; with `allow`, whoever is in neither is denied, too."""
-
-    allow: tuple[Text, ...] | None = Field(
-        default=None,
-        description="Who is let in, and nobody else: networks, addresses, or `{file: path}` with one on each line and "
-        "`#` before remarks. A file that changes is read again like the configuration itself. Unset: everybody.",
-    )
-    deny: tuple[Text, ...] = Field(default=(), description="Who is kept out, whatever `allow` says; as `allow`.")
-
-    @field_validator("allow", "deny")
-    @classmethod
-    def _networks(cls, texts: tuple[str, ...] | None, info: ValidationInfo) -> Any:
-        del info
-        for text in texts or ():
-            for number, line in _lines(text):
-                try:
-                    ipaddress.ip_network(line)
-                except ValueError as error:
-                    where = f", in line {number} of the file" if "\n" in text.strip() else ""
-                    host = f"; {line} has bits set beyond its length" if "host bits" in str(error) else ""
-                    raise expected(f"{_WRONG}{where}{host}") from None
-        return texts
-
-    @model_validator(mode="after")
-    def _one_list(self) -> IpRestrictionSettings:
-        if self.allow is None and not self.deny:
-            raise ValueError("`allow`, `deny` or both are needed")
-        return self
-
-
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """What stands in a list, without remarks."""
     for number, line in enumerate(text.splitlines(), 1):
         kept = line.partition("#")[0].strip()
         if kept:
             yield number, kept
+
+
+def _check(text: str) -> str:
+    for number, line in _lines(text):
+        try:
+            ipaddress.ip_network(line)
+        except ValueError as error:
+            where = f" in line {number} of the file" if "\n" in text.strip() else ""
+            host = "without bits beyond its length" if "host bits" in str(error) else ""
+            raise expected(" ".join(part for part in (_WRONG, host, where.strip()) if part)) from None
+    return text
+
+
+Listed = Annotated[Text, AfterValidator(_check)]
+
+
+class IpRestrictionSettings(Settings):
+    """One of the lists at least. An address in both is denied; with `allow`, whoever is in neither is denied, too."""
+
+    allow: tuple[Listed, ...] | None = Field(
+        default=None,
+        description="Who is let in, and nobody else: networks, addresses, or `{file: path}` with one on each line and "
+        "`#` before remarks. A file that changes is read again like the configuration itself. Unset: everybody.",
+    )
+    deny: tuple[Listed, ...] = Field(default=(), description="Who is kept out, whatever `allow` says; as `allow`.")
+
+    @model_validator(mode="after")
+    def _one_list(self) -> IpRestrictionSettings:
+        if self.allow is None and not self.deny:
+            raise ValueError("`allow`, `deny` or both are needed")
+        return self
 
 
 class Networks:
