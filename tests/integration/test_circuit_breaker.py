@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 
 from gateway.testing import origin, running
@@ -101,3 +104,59 @@ async def test_a_reload_hands_over_connections_and_health_to_a_changed_upstream(
             await asyncio.sleep(0.1)
             assert (await gateway.fetch("GET", "/")).status == 200, "the pool was not closed with the old upstream"
         assert len(ill.requests) == 1
+
+
+@contextlib.asynccontextmanager
+async def raw(said: bytes) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A service that says this to whatever it is asked; nothing means that it never answers. Set once it is asked."""
+    asked = asyncio.Event()
+    writers = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        if said:
+            writer.write(said)
+            await asyncio.sleep(0.05)  # the head goes on before the body breaks off
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    finally:
+        for writer in writers:
+            writer.close()
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("timeout", ["first_byte: 200ms", "total: 200ms"])
+async def test_a_target_that_does_not_answer(timeout: str):
+    async with raw(b"") as (url, _asked):
+        config = fragment(url, failures=1, base="30s").replace("retry: off", f"retry: off\n    timeout: {{{timeout}}}")
+        async with running(config) as gateway:
+            statuses = [(await gateway.fetch("GET", "/")).status for _ in range(2)]
+    assert statuses == [504, 503]
+
+
+async def test_a_client_that_left_counts_for_nothing():
+    async with raw(b"") as (url, asked), running(fragment(url, failures=1, base="30s")) as gateway:
+        reader, writer = await asyncio.open_connection(*gateway.url.removeprefix("http://").split(":"))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(asked.wait(), 20)
+        writer.close()
+        assert (await gateway.ended(1))[0].status == 499
+        target = gateway.runtime.upstreams["orders"].targets[0]
+        assert target.gate is not None
+        assert target.gate.admits()
+        del reader
+
+
+async def test_an_answer_that_breaks_off():
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    async with raw(head + b"x" * 70_000) as (url, _asked), running(fragment(url, failures=1, base="30s")) as gateway:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await gateway.fetch("GET", "/")
+        await gateway.ended(1)
+        assert (await gateway.fetch("GET", "/")).status == 503
