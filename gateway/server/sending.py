@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway.server")
 
+_UNSENT: Final = 32 * 1024
+"""Bytes of a stream that may wait for the client in user space, beside a chunk; the kernel's buffer comes on top."""
 _ONE_WRITE: Final = 64 * 1024
 """Bytes up to which copying head and body together costs less than a second write."""
 
@@ -70,6 +72,7 @@ async def _send_stream(
     transport = connection.transport
     if transport is None:
         return False, 0
+    transport.set_write_buffer_limits(high=_UNSENT)
     try:
         while chunk := await body.pull():
             sent += len(chunk)

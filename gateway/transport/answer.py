@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 HIGH_WATER: Final = 128 * 1024
 """Bytes of a body that may wait here for its reader before the socket is left alone."""
 LOW_WATER: Final = 32 * 1024
+MANY: Final = 64
+"""Streams of this process that may wait for slow readers at full size; beyond, each gets less."""
+FEW_BYTES: Final = 16 * 1024
+"""Bytes that are then read at once, and that may wait."""
 
 Inform = Callable[[int, Fields], None]
 """Takes interim answers (1xx) other than 101."""
@@ -34,6 +38,15 @@ _LENGTH: Final = int(Kind.CONTENT_LENGTH)
 _CODING: Final = int(Kind.TRANSFER_ENCODING)
 _UPGRADE: Final = int(Kind.UPGRADE)
 _DATE: Final = int(Kind.DATE)
+
+
+class Crowd:
+    """How many connections of this process stand still because of their readers."""
+
+    paused = 0
+
+
+crowd: Final = Crowd()
 
 
 class Supply(Protocol):
@@ -61,6 +74,7 @@ class Answer:
         "_chunks",
         "_connection",
         "_error",
+        "_paused",
         "_reader",
         "_waiting",
         "bodiless",
@@ -82,6 +96,7 @@ class Answer:
         self._connection: Supply | None = connection
         self._chunks: deque[bytes] = deque()
         self._waiting = 0
+        self._paused = False
         self._reader: asyncio.Future[None] | None = None
         self._error: GatewayError | None = None
         self.head_only = head_only
@@ -125,10 +140,11 @@ class Answer:
                 return b""
             await self._arrival()
         chunk = chunks.popleft()
-        waiting = self._waiting
-        self._waiting = waiting - len(chunk)
-        if waiting > LOW_WATER >= self._waiting and self._connection is not None:
-            self._connection.resume()
+        self._waiting -= len(chunk)
+        if self._paused and self._waiting <= LOW_WATER:
+            self._paused = False
+            if self._connection is not None:
+                self._connection.resume()
         return chunk
 
     async def _arrival(self) -> None:
@@ -155,9 +171,11 @@ class Answer:
     def feed(self, chunk: bytes) -> None:
         """Bytes of the body arrived."""
         self._chunks.append(chunk)
-        self._waiting += len(chunk)
-        if self._waiting > HIGH_WATER and self._connection is not None:
-            self._connection.pause()
+        waiting = self._waiting = self._waiting + len(chunk)
+        if waiting >= FEW_BYTES and not self._paused and (waiting > HIGH_WATER or crowd.paused > MANY):
+            self._paused = True
+            if self._connection is not None:
+                self._connection.pause()
 
     def wake(self) -> None:
         """Tell a waiting reader to look again."""

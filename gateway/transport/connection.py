@@ -23,7 +23,7 @@ from gateway.errors import (
 )
 from gateway.http.fields import KINDS
 from gateway.http.message import split_lines
-from gateway.transport.answer import Answer, frame
+from gateway.transport.answer import FEW_BYTES, MANY, Answer, crowd, frame
 from gateway.transport.tunnel import RawTunnel
 
 HEAD_LIMIT: Final = 256 * 1024
@@ -122,6 +122,7 @@ class Connection(asyncio.BufferedProtocol):
         """Drop the connection. Idempotent."""
         if not self.lost:
             self.lost = True
+            self._leave_crowd()
             self._on_lost(self)
             if self.transport is not None:
                 self.transport.abort()
@@ -130,6 +131,7 @@ class Connection(asyncio.BufferedProtocol):
         """Close an idle connection in an orderly way. Idempotent."""
         if not self.lost:
             self.lost = True
+            self._leave_crowd()
             self._on_lost(self)
             if self.transport is not None:
                 self.transport.close()
@@ -151,13 +153,19 @@ class Connection(asyncio.BufferedProtocol):
         """Leave the target's bytes in the socket until the reader has caught up."""
         if not self._paused_reading and not self.lost:
             self._paused_reading = True
+            crowd.paused += 1
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
         if self._paused_reading and not self.lost:
-            self._paused_reading = False
+            self._leave_crowd()
             self.transport.resume_reading()
+
+    def _leave_crowd(self) -> None:
+        if self._paused_reading:
+            self._paused_reading = False
+            crowd.paused -= 1
 
     # -- asyncio -----------------------------------------------------------------------------------------------
 
@@ -167,7 +175,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
-        return self._buffer  # one for all connections of a worker: it is read before anything else can run
+        # One for all connections of a worker: it is read before anything else can run.
+        return self._buffer if crowd.paused <= MANY else self._buffer[:FEW_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self.tunnel is not None:
@@ -215,6 +224,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.lost:
             self.lost = True
+            self._leave_crowd()
             self._on_lost(self)
         if self.tunnel is not None:
             self.tunnel.feed(b"")
