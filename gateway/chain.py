@@ -47,7 +47,7 @@ def guard(last: Handler, render: Render) -> Handler:
         except GatewayError as error:
             return render(error, request)
         except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
-            return render(_crashed(bug, request), request)
+            return render(crashed(bug, request), request)
         else:
             return response
 
@@ -75,7 +75,7 @@ def _bind(link: Link, inner: Handler, render: Render) -> Handler:
             return render(error, request)
         except Exception as bug:  # noqa: BLE001 - a plugin's bug ends one exchange, not the connection or the worker
             request.abandon()
-            return render(_crashed(bug, request), request)
+            return render(crashed(bug, request), request)
         except BaseException:  # the client has left
             request.abandon()
             raise
@@ -87,7 +87,8 @@ def _bind(link: Link, inner: Handler, render: Render) -> Handler:
     return bound
 
 
-def _crashed(bug: Exception, request: Request) -> InternalError:
+def crashed(bug: Exception, request: Request) -> InternalError:
+    """What a bug ends an exchange with; logged here, with its traceback."""
     log.error("unhandled error in exchange %s on route %s", request.id, request.route.name, exc_info=bug)
     return InternalError(reason=type(bug).__name__)
 
@@ -110,7 +111,7 @@ def _conditional(condition: Condition, handler: Handler, otherwise: Handler, ren
         except GatewayError as error:
             return render(error, request)
         except Exception as bug:  # noqa: BLE001 - must neither end the connection nor be a way past the plugin
-            return render(_crashed(bug, request), request)
+            return render(crashed(bug, request), request)
         return await (handler if holds else otherwise)(request)
 
     return chosen

@@ -116,8 +116,9 @@ class Assembly:
     async def _route(self, route: RouteSettings) -> LiveRoute:
         instances = await self._instances(route.name, self._config.entries_of(route))
         self._runtime.chains[route.name] = instances
-        last = self._end(route)
-        handler = compose([_link(instance) for instance in instances], last, self._runtime.render)
+        handler = self._end(route)
+        if instances:  # without plugins there is nobody but `Runtime.handle` to see what the end raises
+            handler = compose([_link(instance) for instance in instances], handler, self._runtime.render)
         live = LiveRoute(route.name, handler, self._services.metrics.route(route.name))
         # In shadow it lets through what it would refuse, and this route has nothing behind it for that.
         if any(each.plugin.preflights and not each.plugin.shadow and each.entry.when is None for each in instances):

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any
 
-from gateway.chain import Render
+from gateway.chain import Render, crashed
 from gateway.config.model import Config
 from gateway.errors import GatewayError, MethodNotAllowed, RouteNotFound
 from gateway.forward import LiveUpstream
@@ -65,13 +65,15 @@ class Runtime:
                 raise RouteNotFound
             if isinstance(found, NotAllowed):
                 raise MethodNotAllowed(headers=(("Allow", found.allow),))
+            route = found.route
+            route.enter(request)
+            if found.params is not None:
+                request.path_params = found.params
+            return await route.handler(request)
         except GatewayError as error:
             return self.refuse(error, request)
-        route = found.route
-        route.enter(request)
-        if found.params is not None:
-            request.path_params = found.params
-        return await route.handler(request)
+        except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
+            return self.refuse(crashed(bug, request), request)
 
     def _preflight(self, request: Request, path: str) -> Found[LiveRoute] | None:
         """A CORS preflight is about another request, and belongs to its route if a plugin there answers it."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import HttpVersion11, hdrs
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
+from multidict import istr
 
 from gateway.errors import (
     BadRequest,
@@ -37,6 +38,8 @@ _HOST: Final = re.compile(
 )
 """``uri-host [":" port]`` (RFC 9110 §7.2), not empty; without the comma, which a list of two Hosts would have."""
 
+_REQUEST_ID: Final = istr("X-Request-Id")  # made ready: a plain string is folded at each look-up
+_TRACEPARENT: Final = istr("traceparent")
 _PROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+(?:/[!#$%&'*+.^_`|~0-9a-z-]+)?")
 """One ``protocol``, in lower case (RFC 9110 §7.8)."""
 
@@ -46,6 +49,7 @@ def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[
     edge, headers, peer = connection.edge, message.headers, connection.peer
     method, target = message.method, message.path
     objection: GatewayError | None = None
+    modern = message.version is HttpVersion11  # the parser has one object for it
     host = headers.get(hdrs.HOST, "")
     path, query = target, ""
     try:
@@ -54,11 +58,11 @@ def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[
         if target[0] != "/":
             target, host = _absolute(method, target, host)
         path, _, query = target.partition("?")
-        if message.version != (1, 1) or method == "CONNECT" or method == "TRACE" or "#" in target:  # noqa: PLR1714
+        if not modern or method == "CONNECT" or method == "TRACE" or "#" in target:  # noqa: PLR1714
             _unusual(edge, message, target)
         if message.chunked and headers["Transfer-Encoding"].lower() != "chunked":
             raise MalformedMessage(reason="a transfer coding other than chunked")
-        if "Expect" in headers and headers["Expect"].lower() != "100-continue":
+        if hdrs.EXPECT in headers and headers[hdrs.EXPECT].lower() != "100-continue":
             raise ExpectationFailed
     except GatewayError as error:
         objection, path, query = error, "-", ""
@@ -75,13 +79,13 @@ def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[
         received=monotonic(),
     )
     request.peer = peer
-    given = headers.get("X-Request-Id") if objection is None else None
+    given = headers.get(_REQUEST_ID) if objection is None else None
     request.id = accepted_request_id(given) or request_id() if given else request_id()
-    parent = headers.get("traceparent")
+    parent = headers.get(_TRACEPARENT)
     request.trace = (continue_trace(parent) if parent else None) or make_trace()
     if peer.trusted:
         believe(edge, request, headers)
-    if message.version == (1, 1):
+    if modern:
         request.inform = connection.interim
     else:
         request.version = 10
