@@ -6,6 +6,7 @@ the lists: it is one step for each prefix length in them, and nothing for an add
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable, Iterator
@@ -53,7 +54,10 @@ Listed = Annotated[Text, AfterValidator(_check)]
 
 
 class IpRestrictionSettings(Settings):
-    """One of the lists at least. An address in both is denied; with `allow`, whoever is in neither is denied, too."""
+    """One of the lists at least. An address in both is denied; with `allow`, whoever is in neither is denied, too.
+
+    An IPv4 address is one however it is written (`::ffff:192.0.2.7`), and `::/0` is all of IPv6 and no more.
+    """
 
     allow: tuple[Listed, ...] | None = Field(
         default=None,
@@ -86,10 +90,8 @@ class Networks:
                 length, first = network.prefixlen, int(network.network_address)
                 if network.version == 6 and network.subnet_of(_MAPPED):  # IPv4 in other words (RFC 4291 §2.5.5.2)
                     four.setdefault(128 - length, set()).add((first & 0xFFFFFFFF) >> (128 - length))
-                elif network.version == 6:
+                elif network.version == 6:  # ::/0 is about IPv6 alone: who denies that means no IPv4 client
                     six.setdefault(128 - length, set()).add(first >> (128 - length))
-                    if length < 96 and _MAPPED.subnet_of(network):
-                        four[32] = {0}  # such as ::/0: it holds every IPv4 address, too
                 else:
                     four.setdefault(32 - length, set()).add(first >> (32 - length))
         # The largest networks first: they are the likeliest to hold an address.
@@ -120,9 +122,17 @@ class IpRestriction(Plugin[IpRestrictionSettings]):
 
     def __init__(self, settings: IpRestrictionSettings, context: Context) -> None:
         super().__init__(settings, context)
-        self._allow = Networks(settings.allow) if settings.allow is not None else None
-        self._deny = Networks(settings.deny)
+        self._allow: Networks | None = None
+        self._deny = Networks(())
         self._verdicts: dict[str, str] = {}
+
+    async def open(self) -> None:
+        # A reload happens beside traffic, and a list may have a hundred thousand lines.
+        self._allow, self._deny = await asyncio.to_thread(self._read)
+
+    def _read(self) -> tuple[Networks | None, Networks]:
+        settings = self.settings
+        return Networks(settings.allow) if settings.allow is not None else None, Networks(settings.deny)
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
         address = request.client_ip
