@@ -84,6 +84,26 @@ async def test_a_breaker_outlives_a_reload(changed):
         assert len(service.requests) == 1
 
 
+async def test_the_breaker_of_a_target_that_is_gone_is_forgotten():
+    async with (
+        origin(500) as gone,
+        origin(200) as kept,
+        running(fragment(gone.url, kept.url, failures=1, base="30s")) as gateway,
+    ):
+        for _ in range(2):
+            await gateway.fetch("GET", "/")
+
+        def shown() -> dict[str, float]:
+            families = {each["name"]: each["samples"] for each in gateway.services.metrics.snapshot()}
+            return {values[-1]: value for values, value in families["circuit_breaker_state"]}
+
+        assert shown() == {gone.url: 2.0, kept.url: 0.0}
+        await gateway.reload(fragment(kept.url, failures=1, base="30s"))
+        async with asyncio.timeout(20):
+            while shown() != {kept.url: 0.0}:
+                await asyncio.sleep(0.02)
+
+
 async def test_a_reload_hands_over_connections_and_health_to_a_changed_upstream():
     async with origin(503) as ill, origin(200) as well:
         upstream = "targets: [{targets}], retry: {retry}, health: {{passive: {{failures: 1, base_ejection: 60s}}}}"
