@@ -67,7 +67,7 @@ def _api_key(request: Request) -> str:
     return _named(request) or _principal(request)
 
 
-_named: Final = _claim("api_key")
+_named: Final = _claim("key")
 _SIMPLE: Final[dict[str, tuple[Read, bool]]] = {
     "principal": (_principal, False),
     "tenant": (lambda request: tenant_of(request) or "", False),
