@@ -138,8 +138,8 @@ class RateLimitSettings(Settings):
     key: Annotated[str, AfterValidator(_key)] = Field(
         default="client_ip",
         description="Whom requests are counted by: `client_ip`, `principal`, `tenant`, `api_key` (the claim `key` that "
-        "`api_key` sets, else the principal), `claim:NAME`, `header:NAME`, `path`, `route` (all together), or a template "
-        "of several such as `{tenant}:{header.X-Device}`, missing if any part of it is.",
+        "`api_key` sets, else the principal), `claim:NAME`, `header:NAME`, `path`, `route` (all together), or a "
+        "template of several such as `{tenant}:{header.X-Device}`, missing if any part of it is.",
     )
     limits: Plan = Field(default=(), description="Limits of everybody whose rate class has no plan; at most eight.")
     plans: Mapping[Name, Plan] = Field(
