@@ -237,3 +237,17 @@ def test_an_exchange_keeps_what_the_end_looked_like():
     gone = Exchange(asked, None, status=499, duration=1.5, sent_bytes=3, received_bytes=4, aborted=True, error=error)
     assert (gone.status, gone.duration, gone.sent_bytes, gone.received_bytes, gone.aborted) == (499, 1.5, 3, 4, True)
     assert gone.error is error
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["nobody read the fields", "somebody read them"])
+@pytest.mark.parametrize("edited", [False, True], ids=["nobody changed them", "somebody changed them"])
+def test_drop_takes_out_every_repetition_in_any_case(seen, edited):
+    asked = Request("GET", "/", fields=((b"X-Key", b"1"), (b"A", b"2"), (b"x-key", b"3"), (b"B", b"4")))
+    if seen:
+        assert asked.headers["x-key"] == "1"
+    if edited:
+        asked.edit_headers()["A"] = "9"
+    asked.drop("x-key", "b", "none")
+    assert list(asked.fields) == [(b"A", b"9" if edited else b"2")]
+    assert dict(asked.headers) == {"A": "9" if edited else "2"}
+    assert asked.edited is edited

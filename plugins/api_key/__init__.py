@@ -1,0 +1,246 @@
+"""Lets in whoever brings an API key that stands, hashed, in a file of keys.
+
+Keys are random and long, so one round of SHA-256 keeps them safe at rest; slow hashes are for what people make up. They
+are looked up by their digest: nothing about the time that takes tells a sender how much of a guess was right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import unquote_plus
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gateway.errors import BadRequest, GatewayError, Unauthorized
+from gateway.http import Principal, Request
+from gateway.plugin import Authenticator, Command, Context, Duration, FilePath, Settings
+from gateway.plugin.field import FieldName
+from plugins.api_key.command import COMMAND
+from plugins.api_key.file import KeyEntry, read_keys
+
+LONGEST: Final = 512
+"""Characters of a key that are looked at."""
+
+
+class InvalidKey(Unauthorized):
+    """The key is unknown, revoked or has expired. Which of these only the log says."""
+
+    code, title = "invalid_api_key", "Invalid API key"
+
+
+class KeysFile(Settings):
+    """Where the keys stand."""
+
+    file: FilePath = Field(
+        description="YAML up to 1 MB (some 4,000 keys), or JSON up to 16 MB, which reads a hundred times as fast."
+    )
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+class KeyPlaces(Settings):
+    """Places that a key is taken from. A request with keys in more than one is refused."""
+
+    headers: Annotated[tuple[FieldName, ...], BeforeValidator(_several)] = Field(
+        default=("X-API-Key",), max_length=8, description="Fields that hold a key and nothing else."
+    )
+    scheme: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$",
+        description="Take keys from `Authorization`, too, after this scheme, such as `Bearer` or `ApiKey`.",
+    )
+    cookie: str | None = Field(default=None, min_length=1, max_length=128, description="A cookie of this name.")
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="A parameter of the URL. Off because URLs end in logs and histories.",
+    )
+
+
+class ApiKeySettings(Settings):
+    """A change of the file is taken up by itself; one that cannot be read leaves the keys as they were."""
+
+    keys: KeysFile = Field(description="`{file: keys.yaml}`, made and changed with `gateway keys`.")
+    from_: KeyPlaces = Field(default=KeyPlaces(), alias="from", description="Where keys are looked for.")
+    hide: bool = Field(default=True, description="Take the key out before the target, its logs and its errors see it.")
+    reread: Duration = Field(
+        default=2.0, ge=0.1, description="How often the file is looked at: how long a revoked key may still be good."
+    )
+
+    @model_validator(mode="after")
+    def _readable(self) -> ApiKeySettings:
+        read_keys(self.keys.file)
+        return self
+
+
+class _Key:
+    """An entry made ready."""
+
+    __slots__ = ("digest", "disabled", "expires", "id", "principal")
+
+    def __init__(self, entry: KeyEntry) -> None:
+        self.id = entry.id
+        self.digest = bytes.fromhex(entry.hash.removeprefix("sha256:"))
+        self.expires = entry.expires.timestamp() if entry.expires is not None else float("inf")
+        self.disabled = entry.disabled
+        self.principal = Principal(
+            entry.principal or entry.id,
+            tenant=entry.tenant,
+            roles=frozenset(entry.roles),
+            scopes=frozenset(entry.scopes),
+            rate_class=entry.rate_class,
+            claims={"key": entry.id},
+        )
+
+
+class ApiKey(Authenticator[ApiKeySettings]):
+    def __init__(self, settings: ApiKeySettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self._path = settings.keys.file
+        places = settings.from_
+        self._headers = places.headers
+        self._scheme = f"{places.scheme.lower()} " if places.scheme is not None else None
+        self._hidden = [name.lower() for name in places.headers]
+        self._keys: dict[bytes, _Key] = {}
+        self._seen: tuple[int, ...] | None = None
+        self._error = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._time = context.clock.time
+        self._challenge = f'{places.scheme or "ApiKey"} realm="{context.route}"'
+        self._gauge = context.metrics.gauge(
+            "api_keys", "Keys in the file, revoked ones included.", ("route", "plugin"), rule="max"
+        ).child(context.route, context.id)
+
+    async def open(self) -> None:
+        await self.refresh()
+        self.context.report("api_key", self.state)
+        self._wait()
+
+    async def close(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def state(self) -> dict[str, Any]:
+        """For operators."""
+        found = {"file": str(self._path), "ok": not self._error, "keys": len(self._keys)}
+        return {**found, "error": self._error} if self._error else found
+
+    def challenge(self) -> str:
+        return self._challenge
+
+    async def authenticate(self, request: Request) -> Principal | None:
+        given = self._given(request)
+        if given is None:
+            return None
+        if len(given) > LONGEST:
+            raise self._invalid("longer than any key")
+        digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
+        key = self._keys.get(digest[:8])
+        if key is None or not hmac.compare_digest(key.digest, digest):
+            raise self._invalid("unknown")
+        if key.disabled:
+            raise self._invalid(f"key {key.id} is revoked")
+        if self._time() >= key.expires:
+            raise self._invalid(f"key {key.id} has expired")
+        if self.settings.hide:
+            self._hide(request)
+        return key.principal
+
+    def _invalid(self, reason: str) -> GatewayError:
+        return InvalidKey("The key is not valid here.", reason=reason, headers=(("WWW-Authenticate", self._challenge),))
+
+    def _given(self, request: Request) -> str | None:
+        """The one key. Raises BadRequest for several, which the target could read in another way."""
+        headers, places = request.headers, self.settings.from_
+        found = [line for name in self._headers for line in headers.getall(name, ())]
+        if self._scheme is not None:
+            lines = [line.strip(" \t") for line in headers.getall("Authorization", ())]
+            ours = [line[len(self._scheme) :].strip(" \t") for line in lines if line.lower().startswith(self._scheme)]
+            if ours and len(lines) > 1:
+                raise BadRequest("More than one Authorization field.")
+            found += ours
+        if places.cookie is not None:
+            found += _values(headers.getall("Cookie", ()), ";", places.cookie)
+        if places.query is not None and request.query:
+            found += _parameters(request.query, places.query)
+        if len(found) > 1:
+            raise BadRequest("More than one key.")
+        return found[0] if found and found[0] else None
+
+    def _hide(self, request: Request) -> None:
+        places = self.settings.from_
+        request.drop(*self._hidden)
+        if self._scheme is not None:
+            line = request.headers.get("Authorization", "").strip(" \t").lower()
+            if line.startswith(self._scheme):
+                request.drop("authorization")
+        if places.cookie is not None and "Cookie" in request.headers:
+            headers = request.edit_headers()
+            for line in headers.popall("Cookie"):
+                kept = [pair for pair in line.split(";") if pair.partition("=")[0].strip(" \t") != places.cookie]
+                if text := ";".join(kept).strip(" \t"):
+                    headers.add("Cookie", text)
+        if places.query is not None and request.query:
+            pairs = request.query.split("&")
+            request.query = "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != places.query)
+
+    # -- the file ------------------------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.settings.reread, self._look)
+
+    def _look(self) -> None:
+        _ = self.context.spawn(self._look_again(), f"look at {self._path}")
+
+    async def _look_again(self) -> None:
+        await self.refresh()
+        if self._timer is not None:  # not closed meanwhile
+            self._wait()
+
+    async def refresh(self) -> None:
+        """Look at the file and take up what changed. What goes wrong is logged once, and the keys at hand stay."""
+        try:
+            found = await asyncio.to_thread(_changed, self._path, self._seen)
+        except (OSError, ValueError) as error:
+            why = str(error)
+            if why != self._error:
+                self.context.log.warning("keys stay as they were: %s", why)
+            self._error = why
+            return
+        self._error = ""
+        if found is not None:
+            self._seen, self._keys = found
+            self._gauge.set(len(self._keys))
+
+    @classmethod
+    def commands(cls) -> Sequence[Command]:
+        return (COMMAND,)
+
+
+def _changed(path: Path, seen: tuple[int, ...] | None) -> tuple[tuple[int, ...], dict[bytes, _Key]] | None:
+    """Runs in a thread: None if the file is the one that was seen. Raises OSError, ValueError."""
+    status = path.stat()
+    sign = (status.st_mtime_ns, status.st_size, status.st_ino)
+    if sign == seen:
+        return None
+    made = [_Key(entry) for entry in read_keys(path).keys]
+    return sign, {key.digest[:8]: key for key in made}
+
+
+def _values(lines: Sequence[str], separator: str, name: str) -> list[str]:
+    pairs = (pair.partition("=") for line in lines for pair in line.split(separator))
+    return [value.strip(' \t"') for key, _, value in pairs if key.strip(" \t") == name and value]
+
+
+def _parameters(query: str, name: str) -> list[str]:
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    return [unquote_plus(value) for key, _, value in pairs if value and unquote_plus(key) == name]
