@@ -35,7 +35,7 @@ def report_of(process: Process) -> dict[str, float]:
 
 def slow(stage: Stage, subject: Subject) -> Figures:
     """Peak PSS while all read at an even pace, and what small requests at 500/s see before and meanwhile."""
-    seconds = stage.seconds(60, 20)
+    seconds = stage.seconds(60, 14)
     log = stage.origin.work / "h2load.log"
     with serving(subject, "plain", stage.origin, stage.cores.proxy) as proxy:
 

@@ -70,12 +70,14 @@ SCENARIOS = (
         measure=partial(saturate, variant="log", path="/small"),
         figures=FIGURES,
         variant="log",
+        rounds=3,
     ),
     Scenario(
         name="100k",
         title="100 KB answers over 64 connections",
         measure=partial(saturate, variant="plain", path="/files/100k"),
         figures=FIGURES,
+        rounds=3,
     ),
     Scenario(
         name="10m-down",
@@ -83,6 +85,7 @@ SCENARIOS = (
         measure=partial(saturate, variant="plain", path="/files/10m", connections=FEW),
         figures=FIGURES,
         bars=(Bar("CPU per 10 MB down, of Envoy's", "gateway.cpu / envoy.cpu", at_most=1.3),),
+        rounds=3,
     ),
     Scenario(
         name="10m-up",
@@ -90,5 +93,6 @@ SCENARIOS = (
         measure=partial(saturate, variant="plain", path="/upload", connections=FEW, body=UPLOAD),
         figures=FIGURES,
         bars=(Bar("CPU per 10 MB up, of Envoy's", "gateway.cpu / envoy.cpu", at_most=1.3),),
+        rounds=3,
     ),
 )
