@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import MalformedAnswer, TruncatedAnswer
 from gateway.http.fields import KINDS
-from gateway.transport.answer import HIGH_WATER, LOW_WATER, Answer, frame
+from gateway.transport.answer import FEW_BYTES, HIGH_WATER, LOW_WATER, MANY, Answer, crowd, frame
 
 
 class Supply:
@@ -100,6 +100,18 @@ async def test_a_reader_that_lags_holds_the_socket_and_lets_go_of_it():
     assert supply.asked == ["pause"]
     for _ in range(pieces - LOW_WATER // 16384):
         await made.read()
+    assert supply.asked == ["pause", "resume"]
+
+
+async def test_among_many_that_lag_each_holds_little(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(crowd, "paused", MANY + 1)
+    supply = Supply()
+    made = answer(supply)
+    made.feed(b"x" * (FEW_BYTES - 1))
+    assert supply.asked == []
+    made.feed(b"x")
+    assert supply.asked == ["pause"]
+    assert len(await made.read()) == FEW_BYTES - 1
     assert supply.asked == ["pause", "resume"]
 
 

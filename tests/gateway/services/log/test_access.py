@@ -39,6 +39,13 @@ def exchange(path: str = "/a", agent: str = "curl/8", *, principal: str = "", er
     return Exchange(request, None, status=200, duration=0.0125, sent_bytes=7, received_bytes=3, error=failure)
 
 
+def odd(**attributes: str) -> Exchange:
+    made = exchange()
+    for name, value in attributes.items():
+        setattr(made.request, name, value)
+    return made
+
+
 def view(fields: Any) -> Any:
     from multidict import CIMultiDict
 
@@ -54,6 +61,10 @@ def view(fields: Any) -> Any:
         pytest.param(exchange("/" + "x" * 5000, "y" * 5000), id="too long"),
         pytest.param(exchange(principal='a"b'), id="a principal"),
         pytest.param(exchange(error=True), id="an error"),
+        pytest.param(odd(id='r"1'), id="a request id that a plugin set"),
+        pytest.param(odd(target='unix:/a"b\\c'), id="an odd target"),
+        pytest.param(odd(client_ip="a\nb"), id="a line break in the client's address"),
+        pytest.param(odd(method="G\u00e9T"), id="a method beyond ASCII"),
     ],
 )
 def test_the_quick_way_writes_what_the_dictionary_does(made: Exchange) -> None:
