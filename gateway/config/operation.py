@@ -143,9 +143,6 @@ class Stores(Settings):
         gt=0,
         description="Longest wait for the shared store within a request; then the plugin's `on_store_error` decides.",
     )
-    namespace: Name = Field(
-        default="sidegate", description="Begins every key in the shared store, so that gateways can share one Redis."
-    )
     durable: DurableUrl | None = Field(
         default=None,
         description="Where accepted work is kept until it is done: `sqlite:///absolute/path.db`, or Redis for several "

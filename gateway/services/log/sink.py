@@ -122,9 +122,9 @@ class FileSink(Sink):
     """A file, appended to. Raises OSError if it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
         self._path = path
         self._descriptor = self._open()
+        super().__init__()  # after what can fail: from here on it is closed at the end of the process
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)

@@ -54,7 +54,6 @@ def test_shared_stores(url: str):
         pytest.param(Stores, {"shared": "sqlite:///x"}, id="a durable store as the shared one"),
         pytest.param(Stores, {"durable": "memory://"}, id="memory as the durable store"),
         pytest.param(Stores, {"shared": 3}, id="a number as a store"),
-        pytest.param(Stores, {"namespace": "a b"}, id="a namespace with a blank"),
         pytest.param(AccessLog, "nowhere", id="a log to nowhere"),
         pytest.param(AccessLog, {"file": ""}, id="a log without a name"),
         pytest.param(AccessLog, {"file": "x", "level": 1}, id="a key that a log has not"),

@@ -1,0 +1,67 @@
+"""When `/readyz` says no: only for what makes every request fail, or what the operator marked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.admin.readiness import readiness
+from gateway.config import load_text
+
+CONFIG = load_text(
+    """
+upstreams:
+  vital: {targets: [http://127.0.0.1:1, http://127.0.0.1:2], critical: true}
+  other: {targets: [http://127.0.0.1:3]}
+routes:
+  - {name: a, match: {path: /a}, upstream: vital}
+  - {name: b, match: {path: /b}, upstream: other}
+""",
+    {},
+).config
+
+
+def worker(vital: str = "well well", other: str = "well", store: str = "up") -> dict[str, Any]:
+    states = {"vital": vital, "other": other}
+    return {
+        "upstreams": {name: {"targets": [{"state": each} for each in said.split()]} for name, said in states.items()},
+        "store": {"state": store},
+        "plugins": [],
+    }
+
+
+def check(ok: bool | None, *, critical: bool = True) -> dict[str, Any]:
+    return {"db": {"ok": ok, "critical": critical, "kind": "tcp"}}
+
+
+@pytest.mark.parametrize(
+    ("workers", "checks", "stopping", "reasons"),
+    [
+        pytest.param([worker()], {}, False, [], id="all is well"),
+        pytest.param([worker()], {}, True, ["shutting down"], id="it is leaving"),
+        pytest.param([], {}, False, ["no worker answers", "upstream vital has no usable target"], id="no worker"),
+        pytest.param([worker(vital="ill well")], {}, False, [], id="one target left"),
+        pytest.param([worker(vital="ill ejected")], {}, False, ["upstream vital has no usable target"], id="none left"),
+        pytest.param([worker(vital="ill ill"), worker()], {}, False, [], id="one worker reaches it"),
+        pytest.param([worker(other="ill")], {}, False, [], id="what is not critical is down"),
+        pytest.param([worker(store="degraded")], {}, False, [], id="the shared store is away"),
+        pytest.param([worker()], check(True), False, [], id="a check succeeds"),
+        pytest.param([worker()], check(False), False, ["check db fails"], id="a critical check fails"),
+        pytest.param([worker()], check(False, critical=False), False, [], id="another check fails"),
+        pytest.param(
+            [worker()], check(None), False, ["check db has not been made yet"], id="a critical one is to come"
+        ),
+        pytest.param([worker()], check(None, critical=False), False, [], id="another one is to come"),
+    ],
+)
+def test_reasons(workers: list[Any], checks: dict[str, Any], stopping: bool, reasons: list[str]) -> None:
+    report = readiness(CONFIG, workers, checks, {"ok": True}, stopping)
+    assert report["reasons"] == reasons
+    assert report["ready"] is (not reasons)
+
+
+def test_a_store_that_is_degraded_in_any_worker_is_shown() -> None:
+    report = readiness(CONFIG, [worker(), worker(store="degraded")], {}, {}, False)
+    assert report["store"] == {"state": "degraded"}
+    assert readiness(CONFIG, [], {}, {}, False)["store"] == {"state": "unknown"}
