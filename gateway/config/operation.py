@@ -217,7 +217,9 @@ class Reload(Settings):
         description="Reload when a configuration file, or a file that it names, changes. SIGHUP always does.",
     )
     drain: Duration = Field(
-        default=300.0, description="How long requests under the old configuration may take to end before they are cut."
+        default=300.0,
+        description="How long what only the old configuration has (plugins, connections) is kept for requests that "
+        "began under it. Upgraded connections go on as long as their route and target are there.",
     )
 
 
