@@ -56,10 +56,12 @@ class Body:
     ``length`` is the number of bytes to come if it is known beforehand, else None (chunked on the wire).
     """
 
-    __slots__ = ("_ahead", "_at_end", "_data", "_filters", "_keeps_trailers", "_over", "_source", "length", "started")
+    __slots__ = ("_ahead", "_at_end", "_filters", "_keeps_trailers", "_over", "_source", "length", "started", "whole")
 
     def __init__(self, data: bytes | None = b"", source: Source | None = None, length: int | None = None) -> None:
-        self._data = data
+        self.whole = data
+        """All bytes, if they are here. A plain attribute, since it is asked for several times in each exchange; set
+        through `replace`."""
         self._source = source
         self.length = len(data) if data is not None else length
         self._filters: list[Filter] | None = None
@@ -72,14 +74,9 @@ class Body:
         """A byte of the stream was pulled and is gone."""
 
     @property
-    def whole(self) -> bytes | None:
-        """All bytes, if they are here."""
-        return self._data
-
-    @property
     def replayable(self) -> bool:
         """May be sent again: it is held, or nobody has begun to stream it."""
-        return self._data is not None or not self.started
+        return self.whole is not None or not self.started
 
     @property
     def trailers(self) -> MultiMapping[str] | None:
@@ -92,10 +89,10 @@ class Body:
         Raises PayloadTooLarge beyond ``limit`` bytes, and then nothing is lost: the body streams as if never read, so
         that a plugin in shadow mode, or one that only deals with small bodies, can let it pass.
         """
-        if self._data is not None:
-            if len(self._data) > limit:
+        if self.whole is not None:
+            if len(self.whole) > limit:
                 raise PayloadTooLarge
-            return self._data
+            return self.whole
         if self.length is not None and self.length > limit:
             raise PayloadTooLarge
         self._begin()
@@ -106,9 +103,9 @@ class Body:
                 self._ahead = bytes(held)
                 self.started = False
                 raise PayloadTooLarge
-        self._data = bytes(held)
+        self.whole = bytes(held)
         self.length = len(held)
-        return self._data
+        return self.whole
 
     def filter(self, added: Filter, *, changes: bool = True) -> None:
         """Put a filter on the bytes to come, outside those already there.
@@ -118,10 +115,10 @@ class Body:
         """
         if changes:
             self._keeps_trailers = False
-        if self._data is not None:
-            data = self._data
-            self._data = (added.feed(data) if data else b"") + added.finish()
-            self.length = len(self._data)
+        if self.whole is not None:
+            data = self.whole
+            self.whole = (added.feed(data) if data else b"") + added.finish()
+            self.length = len(self.whole)
             return
         if changes:
             self.length = None
@@ -135,12 +132,12 @@ class Body:
     def replace(self, data: bytes) -> None:
         """Take these bytes instead; what streamed is given up."""
         self.close()
-        self._data, self._source, self._filters = data, None, None
+        self.whole, self._source, self._filters = data, None, None
         self.length = len(data)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._data is not None:
-            return _Once(self._data)
+        if self.whole is not None:
+            return _Once(self.whole)
         self._begin()
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from gateway.chain import Render, crashed
@@ -33,6 +34,8 @@ class Runtime:
     def __init__(self, config: Config, services: Services, render: Render, store: StoreIdentity) -> None:
         self.config = config
         self.services = services
+        self.record: Callable[[Exchange], None] = services.record
+        """Counts and logs an exchange after its end."""
         self.store = store
         """What its store is known by; plugins hold on to theirs, so they survive only with it."""
         self.render = render
@@ -98,10 +101,6 @@ class Runtime:
         if not isinstance(request.route, LiveRoute):
             self.unrouted.enter(request)
         return self.render(error, request)
-
-    def record(self, exchange: Exchange) -> None:
-        """Count and log an exchange after its end."""
-        self.services.record(exchange)
 
     @property
     def in_flight(self) -> int:

@@ -40,9 +40,10 @@ class LiveRoute(Route):
         """It has ended."""
         self.in_flight -= 1
         self._metrics.in_flight -= 1
-        stats = self._by_status.get(exchange.status)
+        status = exchange.status
+        stats = self._by_status.get(status)
         if stats is None:
-            stats = self._by_status[exchange.status] = self._metrics.of(exchange.status)
+            stats = self._by_status[status] = self._metrics.of(status)
         stats.record(exchange.duration, exchange.received_bytes, exchange.sent_bytes)
 
 

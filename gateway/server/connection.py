@@ -186,9 +186,27 @@ class ClientConnection(RequestHandler):
             self.refuse(intake.refusal(error, self.max_line_size))
             return
         if messages:
-            self._enqueue(messages, data)
-            if upgraded:
-                self._upgraded, self._message_tail = True, tail
+            message, payload = messages[0]
+            if (
+                len(messages) > 1
+                or payload is not EMPTY_PAYLOAD
+                or message.upgrade
+                or self._head_bytes
+                or len(data) > self.edge.limits.head
+            ):
+                self._enqueue(messages, data)
+                if upgraded:
+                    self._upgraded, self._message_tail = True, tail
+                return
+            # One request, without a body and all in one piece: nearly every time.
+            self._inside = None
+            queue = self._messages
+            queue.append(messages[0])
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+            if len(queue) >= self._max_msg_queue_size and not self._buffer_paused:
+                self._pause_reading_for_buffer()
         elif data and (inside is None or inside.is_eof()):
             self._more_of_a_head(data, begins=inside is not None)
 

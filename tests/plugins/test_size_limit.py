@@ -65,7 +65,7 @@ async def test_a_declared_length_is_refused_before_a_byte_is_read():
     async with opened(SizeLimit, SMALL) as live:
         asked = sized(0)
         source = Chunks([b"x" * 50])
-        asked.body._data, asked.body._source, asked.body.length = None, source, 50
+        asked.body.whole, asked.body._source, asked.body.length = None, source, 50
         response = await live(asked, target)
     assert (response.status, target.calls, source.given) == (413, 0, 0)
     assert response.error.extensions == {"limit": 40}
