@@ -17,6 +17,7 @@ from multidict import CIMultiDict, MultiMapping
 
 from gateway.errors import GatewayError, InternalError
 from gateway.http.body import Body
+from gateway.http.fields import named_by_connection
 
 log = logging.getLogger("gateway.http")
 
@@ -260,6 +261,19 @@ class Request(Message):
         self.detached = False
         self.extras: dict[Any, Any] | None = None
         self._done: list[Callable[[Exchange], None]] | None = None
+
+    def edit_headers(self) -> CIMultiDict[str]:
+        """As `Message.edit_headers`. What ``Connection`` names is gone then (RFC 9110 §7.6.1).
+
+        It speaks of the client's fields only, and must not take out what a plugin sets.
+        """
+        if self._edited is not None:
+            return self._edited
+        edited = super().edit_headers()
+        for value in edited.popall("Connection", ()):
+            for name in named_by_connection(value.encode("utf-8", "surrogateescape")):
+                edited.popall(name.decode("utf-8", "surrogateescape"), None)
+        return edited
 
     def when_done(self, callback: Callable[[Exchange], None]) -> None:
         """Call this after the last byte or an abort of the segment that this request belongs to; fast and sync."""

@@ -188,10 +188,10 @@ class Answer:
         self._connection = None
 
     def fail(self, error: GatewayError) -> None:
-        """The body ends in an error, after what has arrived."""
+        """The body ends in an error, after what has arrived; a complete one ends as it is."""
         if not self.complete and self._error is None:
             self._error = error
-            self.wake()
+        self.wake()
 
     def close(self) -> None:
         """Give up what was not read: the connection is of no more use."""

@@ -113,6 +113,11 @@ class Connection(asyncio.BufferedProtocol):
             finally:
                 self._drain = None
 
+    @property
+    def unanswered(self) -> bool:
+        """The head of the answer has not come yet."""
+        return self._head is not None
+
     def sent(self) -> None:
         """All of the request is sent."""
         self._sent = True
@@ -194,10 +199,11 @@ class Connection(asyncio.BufferedProtocol):
         except httptools.HttpParserError as error:
             self.fail(MalformedAnswer(reason=_why(error)))
             return
+        self._head_bytes += nbytes
+        if self._head_bytes > HEAD_LIMIT and not answer.complete:
+            self.fail(MalformedAnswer(reason="head or trailers too large"))
+            return
         if answer.status == 0:
-            self._head_bytes += nbytes
-            if self._head_bytes > HEAD_LIMIT:
-                self.fail(MalformedAnswer(reason="head too large"))
             return
         head = self._head
         if head is not None:
@@ -253,6 +259,11 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- httptools ---------------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        answer = self._answer
+        if answer is not None and answer.complete:  # half a head left in the parser would become the next answer's
+            raise MalformedAnswer(reason="bytes after the end of the answer")
+
     def on_status(self, reason: bytes) -> None:
         answer = self._answer
         if answer is not None:
@@ -288,6 +299,7 @@ class Connection(asyncio.BufferedProtocol):
         answer = self._answer
         if answer is None or answer.complete:
             raise MalformedAnswer(reason="bytes after the end of the answer")
+        self._head_bytes = -len(self._buffer)  # counts anew after this read: trailers, chunk extensions
         answer.feed(chunk)
 
     def on_message_complete(self) -> None:

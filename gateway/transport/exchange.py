@@ -127,6 +127,6 @@ async def _upload(connection: Connection, body: Body, timing: Timing) -> None:
         connection.fail(InternalError(reason=type(bug).__name__))
         return
     if not connection.lost:
-        if timing.head is not None:
+        if timing.head is not None and connection.unanswered:  # else nobody would take it out again
             timing.head.add(connection)
         connection.sent()

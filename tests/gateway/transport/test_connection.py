@@ -290,3 +290,36 @@ async def test_a_tunnel_ends_when_nothing_goes_either_way(service, pool, timing,
     assert await reading == b""
     await until(lambda: connections.total == 0)
     tunnel.close()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        pytest.param(b"!", id="a stray byte"),
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", id="a second answer"),
+        pytest.param(b"HTTP/1.1 302 Found\r\nLocation: //evil\r\nX: ", id="half a head"),
+    ],
+)
+async def test_bytes_behind_the_end_of_a_streamed_body_spoil_nothing(service, pool, timing, until, extra):
+    async def conduct(seen):
+        await seen.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        await asyncio.sleep(0.02)
+        await seen.send(b"ok" + extra)
+
+    target = await service(conduct)
+    connections = pool(target.url)
+    for _ in range(2):
+        response = await send(connections, get(), "/", b"t", timing())
+        async with asyncio.timeout(5):  # without an end it would wait for ever
+            assert (response.status, await body_of(response)) == (200, b"ok")
+        await until(lambda: connections.total == 0)
+
+
+async def test_trailers_without_end_are_given_up(service, pool, timing, until):
+    trailers = b"".join(b"X-%d: %b\r\n" % (number, b"y" * 1000) for number in range(1000))
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    target = await service(answers(head + trailers, then="stay"))
+    connections = pool(target.url)
+    with pytest.raises(MalformedAnswer):
+        await body_of(await send(connections, get(), "/", b"t", timing()))
+    await until(lambda: connections.total == 0)

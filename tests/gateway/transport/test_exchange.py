@@ -108,3 +108,19 @@ async def test_cancellation_drops_the_connection(service, pool, timing, until):
     with pytest.raises(asyncio.CancelledError):
         await task
     await until(lambda: connections.total == 0)
+
+
+async def test_a_head_before_the_end_of_the_upload_leaves_no_deadline_behind(service, pool, timing, stream):
+    async def conduct(seen):
+        await seen.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await asyncio.sleep(0.4)
+        await seen.send(b"2\r\nok\r\n0\r\n\r\n")
+
+    target = await service(conduct, reads_body=False)
+    hold = asyncio.Event()
+    times = timing(head=0.1)
+    response = await send(pool(target.url), get("POST", body=Body(None, stream(b"a", hold=hold), 1)), "/", b"t", times)
+    hold.set()
+    assert await body_of(response) == b"ok"
+    assert times.head is not None
+    assert len(times.head) == 0

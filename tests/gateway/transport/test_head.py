@@ -93,3 +93,10 @@ def test_an_upgrade_is_asked_for():
     request = a_request(("Upgrade", "websocket"), ("Connection", "upgrade"))
     request.upgrade = "websocket"
     assert lines(request)[-2:] == ["Connection: Upgrade", "Upgrade: websocket"]
+
+
+def test_connection_takes_out_nothing_that_a_plugin_set():
+    request = a_request(("Connection", "X-User, X-Hop"), ("X-User", "mallory"), ("X-Hop", "1"))
+    request.edit_headers()["X-User"] = "alice"
+    assert "X-User: alice" in lines(request)
+    assert "X-Hop: 1" not in lines(request)
