@@ -104,12 +104,6 @@ class UriTooLong(ClientError):
     code, status, title = "uri_too_long", 414, "URI too long"
 
 
-class UnsupportedMediaType(ClientError):
-    """The body's media type or coding is not one the route takes (RFC 9110 §15.5.16)."""
-
-    code, status, title = "unsupported_media_type", 415, "Unsupported media type"
-
-
 class ExpectationFailed(ClientError):
     """An ``Expect`` that is not ``100-continue`` (RFC 9110 §10.1.1)."""
 
@@ -270,12 +264,6 @@ class Draining(GatewayError):
     """The gateway is shutting down and takes no new request on this connection."""
 
     code, status, title, closes = "draining", 503, "Service unavailable", True
-
-
-class Overloaded(GatewayError):
-    """A limit on the gateway's own work was reached."""
-
-    code, status, title, source = "overloaded", 503, "Service unavailable", Source.POLICY
 
 
 class InternalError(GatewayError):

@@ -8,8 +8,6 @@ from typing import Any
 from gateway.config.model import Config
 from gateway.plugin.settings import Settings
 
-MASK = "**********"
-
 
 def dump_masked(settings: Config | Settings) -> dict[str, Any]:
     """As JSON can hold it: durations and sizes with units, secrets as asterisks, passwords out of store URLs."""

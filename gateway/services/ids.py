@@ -31,7 +31,7 @@ _order = _Order()
 def request_id() -> str:
     """A UUIDv7 (RFC 9562 §5.7); each is greater than the last of this process (§6.2, method 1).
 
-    48 bits of milliseconds, 43 of chance that are drawn once a millisecond, and a counter of 31 bits that begins by
+    48 bits of milliseconds, 42 of chance that are drawn once a millisecond, and a counter of 31 bits that begins by
     chance: formatting the rest once a millisecond is what makes it cheap.
     """
     order = _order
