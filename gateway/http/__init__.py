@@ -1,21 +1,9 @@
 """The types that flow through a chain: our own, so that a plugin needs no server and no socket to be tried."""
 
 from gateway.http.body import Body, Filter, Source
-from gateway.http.message import (
-    UNROUTED,
-    Attempt,
-    Exchange,
-    Fields,
-    Handler,
-    Message,
-    Principal,
-    Request,
-    Response,
-    Route,
-    Tunnel,
-    decode,
-    encode,
-)
+from gateway.http.message import Fields, Message, decode, encode
+from gateway.http.request import UNROUTED, Attempt, Principal, Request, Route
+from gateway.http.response import Exchange, Handler, Response, Tunnel
 
 __all__ = [
     "UNROUTED",

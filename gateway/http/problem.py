@@ -16,7 +16,8 @@ import msgspec
 
 from gateway.errors import GatewayError
 from gateway.http.body import Body
-from gateway.http.message import Request, Response
+from gateway.http.request import Request
+from gateway.http.response import Response
 
 Messages = Mapping[str, Mapping[str, str]]
 """Language tag → error code → text shown to the client."""
