@@ -3,6 +3,7 @@
 from gateway.http.body import Body, Filter, Source
 from gateway.http.message import Fields, Message, decode, encode
 from gateway.http.request import UNROUTED, Attempt, Principal, Request, Route
+from gateway.http.reserved import ReservedFields
 from gateway.http.response import Exchange, Handler, Response, Tunnel
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Message",
     "Principal",
     "Request",
+    "ReservedFields",
     "Response",
     "Route",
     "Source",

@@ -98,6 +98,7 @@ class _Key:
             scopes=frozenset(entry.scopes),
             rate_class=entry.rate_class,
             claims={"key": entry.id},
+            expires=entry.expires.timestamp() if entry.expires is not None else None,
         )
 
 

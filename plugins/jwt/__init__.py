@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.errors import GatewayError, Unauthorized
-from gateway.http import Principal, Request
+from gateway.http import Principal, Request, ReservedFields
 from gateway.plugin import Authenticator, Context, Scope
 from plugins.jwt.claims import Unacceptable, check, header_value, principal_of
 from plugins.jwt.keys import FAMILIES, Key
@@ -91,7 +91,7 @@ class Jwt(Authenticator[JwtSettings]):
         }
         self._header = settings.from_.header
         self._only_header = settings.from_.cookie is None and settings.from_.query is None
-        self._ours = _OurFields(settings.claims_to_headers) if settings.claims_to_headers else None
+        self._ours = ReservedFields(settings.claims_to_headers) if settings.claims_to_headers else None
         self._adorns = settings.hide or bool(settings.claims_to_headers)
         self._time = context.clock.time
         realm = settings.realm or context.route
@@ -221,39 +221,6 @@ class Jwt(Authenticator[JwtSettings]):
         said = "The token has expired" if expired else "The token is not valid here"
         challenge = f'{self._challenge}, error="invalid_token", error_description="{said}"'
         return InvalidToken(f"{said}.", reason=reason, headers=(("WWW-Authenticate", challenge),))
-
-
-class _OurFields(dict[str, bool]):
-    """Spelling of a field's name → whether a target could take it for one that only the gateway writes.
-
-    Servers that hand fields on as variables (CGI, WSGI) read ``X_User`` as ``X-User``.
-    """
-
-    def __init__(self, names: Any) -> None:
-        super().__init__()
-        self._names = frozenset(_folded(name) for name in names)
-
-    def __missing__(self, name: str) -> bool:
-        ours = _folded(name) in self._names
-        if len(self) >= 4096:  # a sender of ever new names must not grow it
-            self.clear()
-        self[name] = ours
-        return ours
-
-    def take_out(self, request: Request) -> None:
-        """Out with the client's, and with its wish that they be dropped on the way (RFC 9110 §7.6.1)."""
-        given = request.headers
-        found = {name for name in given if self[name]}
-        for name in found:
-            request.edit_headers().popall(name, None)
-        for line in given.getall("Connection", ()):
-            if any(self[option.strip()] for option in line.split(",")):
-                request.edit_headers().popall("Connection", None)
-                break
-
-
-def _folded(name: str) -> str:
-    return name.lower().replace("_", "-")
 
 
 def _is_open(url: str) -> bool:

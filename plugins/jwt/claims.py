@@ -74,6 +74,7 @@ def principal_of(claims: dict[str, Any], paths: PrincipalClaims) -> Principal:
         scopes=_set(claims, paths.scopes),
         rate_class=_text(claims, paths.rate_class),
         claims=MappingProxyType(claims),
+        expires=_time(claims, "exp"),
     )
 
 

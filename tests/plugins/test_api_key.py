@@ -40,6 +40,7 @@ async def test_a_key_without_owner_is_its_own():
     target = answering(200)
     await exchange(ApiKey, EXAMPLE, asking("plain"), target)
     assert target.request.principal.id == "plain"
+    assert target.request.principal.expires is None
 
 
 async def test_the_key_goes_on_where_that_is_wanted():

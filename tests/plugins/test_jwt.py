@@ -291,6 +291,7 @@ async def test_the_principal(signer):
     assert (found.id, found.tenant, found.rate_class) == ("id:ada", "acme", "gold")
     assert (found.roles, found.scopes) == ({"admin"}, {"read", "write"})
     assert found.claims["plan"] == "gold"
+    assert found.expires == found.claims["exp"]
 
 
 async def test_claims_become_headers_and_what_clients_send_does_not(signer):
