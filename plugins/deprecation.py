@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from gateway.errors import GatewayError, Source
 from gateway.http import Exchange, Handler, Request, Response
 from gateway.plugin import AdminView, Context, Count, Plugin, Settings, Stage
 from gateway.plugin.field import FieldValue
-from gateway.plugin.settings import expected
+from gateway.plugin.moment import Moment
 
 
 class Gone(GatewayError):
@@ -33,17 +33,6 @@ class Brownout(GatewayError):
     code, status, title, source = "api_brownout", 503, "Switched off for a while", Source.POLICY
 
 
-def _moment(value: Any) -> Any:
-    """A bare number would be read as seconds, which nobody means who writes a year."""
-    if isinstance(value, datetime):
-        return value
-    if not isinstance(value, str) or value.strip().isdecimal():
-        raise expected("a date such as 2027-03-31 (its beginning in UTC) or a time such as 2027-03-31T10:00:00Z")
-    text = value.strip()
-    return f"{text}T00:00:00Z" if len(text) == 10 else text
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 _MOMENT: Final = "A date (its beginning in UTC) or a time with its zone."
 Relation = Literal["deprecation", "sunset", "successor-version", "latest-version", "alternate"]
 
