@@ -23,6 +23,7 @@ from gateway.plugin import Authenticator, Mode, Plugin
 from gateway.plugin import Scope as StateScope
 from gateway.plugin.document import read_limited
 from gateway.plugin.tree import Severity
+from gateway.plugin.upstream import upstreams_in
 
 LARGEST_PEM: Final = 8 * 1024 * 1024
 """Bytes: the system's whole list of authorities is a quarter of a megabyte."""
@@ -62,8 +63,8 @@ def findings(config: Config, scope: Scope) -> Iterator[Finding]:
     yield from _listeners(config)
     yield from _operation(config)
     for name, upstream in config.upstreams.items():
-        yield from _upstream(config, name, upstream)
-    yield from _entries(config, config.defaults.plugins, ("defaults", "plugins"))
+        yield from _upstream(config, name, upstream, scope)
+    yield from _entries(config.defaults.plugins, ("defaults", "plugins"), scope)
     seen: dict[str, int] = {}
     for place, route in zip(scope.routes, config.routes, strict=True):
         if route.name in seen:
@@ -77,6 +78,10 @@ def findings(config: Config, scope: Scope) -> Iterator[Finding]:
 
 def _warning(path: tuple[Step, ...], message: str, *, of_key: bool = False) -> Finding:
     return Finding(path, message, severity=Severity.WARNING, of_key=of_key)
+
+
+def _no_upstream(path: tuple[Step, ...], name: str, scope: Scope) -> Finding:
+    return Finding(path, f"no upstream is called {str(name)!r}", suggest(name, scope.upstreams))
 
 
 # -- listeners ---------------------------------------------------------------------------------------------------------
@@ -177,7 +182,14 @@ def _operation(config: Config) -> Iterator[Finding]:
     several = config.workers != 1 or config.replicas != 1
     if memory and several:
         for path, entry in _all_entries(config):
-            if _class_of(entry).scope in (StateScope.GATEWAY, StateScope.FLEET):
+            if _class_of(entry).scope not in (StateScope.GATEWAY, StateScope.FLEET):
+                continue
+            if _class_of(entry).exact:
+                yield Finding(
+                    (*path, "plugin"),
+                    "expected a Redis in `stores.shared`: its state must be one for all workers and replicas",
+                )
+            else:
                 yield _warning(
                     (*path, "plugin"),
                     "its state is kept apart in each worker and replica, so what it counts is approximate; "
@@ -207,7 +219,7 @@ def _walk(
 # -- upstreams ---------------------------------------------------------------------------------------------------------
 
 
-def _upstream(config: Config, name: str, upstream: Upstream) -> Iterator[Finding]:
+def _upstream(config: Config, name: str, upstream: Upstream, scope: Scope) -> Iterator[Finding]:
     path: tuple[Step, ...] = ("upstreams", name)
     yield from _targets(config, upstream, path)
     tls = upstream.tls
@@ -227,7 +239,7 @@ def _upstream(config: Config, name: str, upstream: Upstream) -> Iterator[Finding
         and (timeout.first_byte is None or timeout.first_byte > timeout.total)
     ):
         yield _warning((*path, "timeout", "first_byte"), "longer than `total`, which ends the wait first")
-    yield from _entries(config, upstream.attempt, (*path, "attempt"))
+    yield from _entries(upstream.attempt, (*path, "attempt"), scope)
 
 
 def _targets(config: Config, upstream: Upstream, path: tuple[Step, ...]) -> Iterator[Finding]:
@@ -255,8 +267,7 @@ def _class_of(entry: PluginEntry) -> type[Plugin[Any]]:
     return registry.find(entry.plugin)
 
 
-def _entries(config: Config, entries: Sequence[PluginEntry | AnyEntry], path: tuple[Step, ...]) -> Iterator[Finding]:
-    del config
+def _entries(entries: Sequence[PluginEntry | AnyEntry], path: tuple[Step, ...], scope: Scope) -> Iterator[Finding]:
     on_attempt = path[-1] == "attempt"
     ids: set[str] = set()
     for index, entry in enumerate(entries):
@@ -273,6 +284,9 @@ def _entries(config: Config, entries: Sequence[PluginEntry | AnyEntry], path: tu
                     )
     for place, entry in _walk(entries, path):
         yield from _entry(entry, place, on_attempt=on_attempt)
+        for key, name in upstreams_in(entry.settings):
+            if name not in scope.upstreams:
+                yield _no_upstream((*place, "with", *key), name, scope)
 
 
 def _entry(entry: PluginEntry, path: tuple[Step, ...], *, on_attempt: bool) -> Iterator[Finding]:
@@ -302,7 +316,7 @@ def _route(config: Config, route: Route, path: tuple[Step, ...], scope: Scope) -
         yield Finding((*path, *location), f"expected {expectation}")
     for key, name in _references(route):
         if name not in scope.upstreams:
-            yield Finding((*path, *key), f"no upstream is called {name!r}", suggest(name, scope.upstreams))
+            yield _no_upstream((*path, *key), name, scope)
     if route.upstream is not None and route.split:
         yield Finding((*path, "split"), "expected either `upstream` or `split`", of_key=True)
     if route.sticky is not None and not route.split:
@@ -314,7 +328,7 @@ def _route(config: Config, route: Route, path: tuple[Step, ...], scope: Scope) -
     if not goes_on and route.redirect is None and not any(_answers(entry) for entry in effective):
         yield Finding(path, "expected `upstream`, `split`, `redirect`, or a plugin that answers every request")
     yield from _without(config, route, path)
-    yield from _entries(config, route.plugins, (*path, "plugins"))
+    yield from _entries(route.plugins, (*path, "plugins"), scope)
 
 
 def _references(route: Route) -> Iterator[tuple[tuple[Step, ...], str]]:
@@ -350,7 +364,7 @@ def _unused(config: Config, references: set[str]) -> Iterator[Finding]:
 
 
 def _texts(value: Any) -> set[str]:
-    """Every text in a plugin's settings: one of them may name an upstream (`fallback`, `mirror`)."""
+    """Every text in a plugin's settings: one of a foreign plugin may name an upstream."""
     if isinstance(value, str):
         return {value}
     if isinstance(value, dict):
