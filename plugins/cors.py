@@ -7,24 +7,22 @@ replaced: two voices in one answer are refused by browsers. CORS tells browsers 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Sequence
+from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from gateway.errors import Forbidden
 from gateway.http import Handler, Request, Response
 from gateway.plugin import Context, Duration, Plugin, Settings, Stage
 from gateway.plugin.field import FieldName
-from gateway.plugin.settings import expected
+from gateway.plugin.origin import Origin, OriginPattern, origin_matcher
 
 _METHOD: Final = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 _LONGEST: Final = 300
 """Characters of an origin that are looked at: the longest host name has 253."""
 _MOST: Final = 1024
 """Origins whose verdict is remembered."""
-_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://(\*\.)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII)
-_PORTS: Final = {"http": "80", "https": "443"}
 _STRANGERS: Final = ("https://stranger.invalid", "http://stranger.invalid")
 """Whoever's pattern matches one of these means everybody."""
 
@@ -35,48 +33,6 @@ class OriginRefused(Forbidden):
     code, title = "origin_refused", "Origin not allowed"
 
 
-class OriginPattern(Settings):
-    """Origins by regular expression."""
-
-    regex: str = Field(
-        max_length=500, description="Must match the whole origin, such as `https://pr-[0-9]+[.]example[.]com`."
-    )
-
-    @model_validator(mode="after")
-    def _compiles(self) -> OriginPattern:
-        try:
-            re.compile(self.regex)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise expected(f"a regular expression ({error})") from None
-        return self
-
-
-def _origin(value: Any) -> Any:
-    """One spelling, the browsers' (Fetch §3.2, HTML's serialization of an origin): lower case, no default port."""
-    if not isinstance(value, str) or value in ("*", "null"):
-        return value
-    text = value.lower()
-    found = _ORIGIN.fullmatch(text)
-    if found is None or found[3].startswith("."):
-        raise expected("an origin such as https://app.example.com or https://*.example.com, without a path")
-    if found[4] is not None and found[4] == _PORTS.get(found[1]):
-        text = text.rpartition(":")[0]
-    return text
-
-
-Origin = Annotated[
-    str | OriginPattern,
-    BeforeValidator(_origin),
-    WithJsonSchema(
-        {
-            "title": "origin",
-            "anyOf": [
-                {"type": "string", "examples": ["https://app.example.com", "https://*.example.com", "null", "*"]},
-                OriginPattern.model_json_schema(),
-            ],
-        }
-    ),
-]
 Names = tuple[FieldName, ...]
 
 
@@ -136,7 +92,7 @@ class Cors(Plugin[CorsSettings]):
     def __init__(self, settings: CorsSettings, context: Context) -> None:
         super().__init__(settings, context)
         self._everybody = "*" in settings.origins
-        self._allows = _matcher(settings.origins)
+        self._allows = origin_matcher(settings.origins)
         self._known: dict[str, _Lines | None] = {}
         self._any_header = "*" in settings.headers
         vary = [] if self._everybody else ["Origin"]
@@ -251,14 +207,3 @@ class _Lines:
 def _covers(vary: str) -> bool:
     """Whether a `Vary` names the origin already, or everything (RFC 9110 §12.5.5)."""
     return any(token.strip().lower() in ("origin", "*") for token in vary.split(","))
-
-
-def _matcher(origins: Sequence[str | OriginPattern]) -> Callable[[str], bool]:
-    exact = frozenset(each for each in origins if isinstance(each, str) and "*" not in each)
-    patterns = [re.compile(each.regex) for each in origins if isinstance(each, OriginPattern)]
-    for each in origins:
-        if isinstance(each, str) and "://*." in each:
-            scheme, _, rest = each.partition("://*")
-            label = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-            patterns.append(re.compile(rf"{re.escape(scheme)}://{label}(?:\.{label})*{re.escape(rest)}"))
-    return lambda origin: origin in exact or any(pattern.fullmatch(origin) for pattern in patterns)
