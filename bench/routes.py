@@ -13,7 +13,7 @@ from typing import Any
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.config.routing import Match
-from gateway.route.path import normalize
+from gateway.http.path import normalize
 from gateway.route.table import Found, RouteTable
 
 COUNTS = (10, 1_000, 10_000)

@@ -1,7 +1,7 @@
 """Checks of the small languages inside routing settings: paths with parameters, regular expressions, hosts, names.
 
 Each takes the text as written and returns it (or its one spelling), or raises `gateway.plugin.settings.expected`.
-Paths are held to what `gateway.route.path` makes a normal form of without changing its meaning.
+Paths are held to what `gateway.http.path` makes a normal form of without changing its meaning.
 """
 
 from __future__ import annotations

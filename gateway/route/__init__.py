@@ -1,7 +1,7 @@
 """Which route takes a request, and what its path, host and upstream become. Pure: no I/O, nothing of the server."""
 
+from gateway.http.path import STRICT, PathPolicy, comparable, normalize
 from gateway.route.explain import Verdict, explain, unreachable
-from gateway.route.path import STRICT, PathPolicy, comparable, normalize
 from gateway.route.pattern import path_test
 from gateway.route.redirect import Locator, compile_redirect
 from gateway.route.rewrite import Parameters, Rewriter, compile_rewrite

@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.config.routing import PathMatch
 from gateway.errors import UriTooLong
-from gateway.route.path import PathPolicy, comparable, normalize
+from gateway.http.path import PathPolicy, comparable, normalize
 
 LONGEST_TRIED: Final = 2048
 """Characters of a path or value that a regular expression is tried on; Python's take more than linear time for some."""

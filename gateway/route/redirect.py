@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from gateway.config.routing import Redirect
 from gateway.errors import BadRequest
-from gateway.route.path import PathPolicy
+from gateway.http.path import PathPolicy
 from gateway.route.rewrite import Parameters, fill
 
 Locator = Callable[[str, str, str, str, Parameters], str | None]

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from gateway.config.pattern import PLACEHOLDER
 from gateway.config.routing import Rewrite
-from gateway.route.path import PathPolicy, comparable, normalize
+from gateway.http.path import PathPolicy, comparable, normalize
 
 Parameters = Mapping[str, str] | None
 Rewriter = Callable[[str, Parameters], str]

@@ -28,9 +28,9 @@ from multidict import MultiMapping
 
 from gateway.config.routing import Match
 from gateway.errors import MalformedPath
+from gateway.http.path import PathPolicy, allows, comparable, normalize
 from gateway.route.condition import Condition
 from gateway.route.host import normal_host, suffixes
-from gateway.route.path import PathPolicy, allows, comparable, normalize
 from gateway.route.pattern import Pattern, Step, compile_path, everything, tried
 
 T = TypeVar("T")

@@ -18,9 +18,9 @@ from gateway.config.model import Upstream as UpstreamSettings
 from gateway.errors import GatewayError
 from gateway.forward import LiveUpstream
 from gateway.http import Handler
+from gateway.http.path import normalize
 from gateway.plugin import Authenticator, Context, Plugin
 from gateway.plugin.settings import identity
-from gateway.route.path import normalize
 from gateway.route.redirect import compile_redirect
 from gateway.route.rewrite import compile_rewrite
 from gateway.route.split import compile_split

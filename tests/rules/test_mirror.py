@@ -1,4 +1,4 @@
-"""Tests mirror the source: ``gateway/route/path.py`` has ``tests/gateway/route/test_path.py``, and the other way round.
+"""Tests mirror the source: ``gateway/http/path.py`` has ``tests/gateway/http/test_path.py``, and the other way round.
 
 What a package's ``__init__.py`` does is tested beside its folder: ``plugins/cache/__init__.py`` by
 ``tests/plugins/test_cache.py``. A long test may be split: ``test_path_encoding.py`` counts for ``path.py``, too.
@@ -98,7 +98,7 @@ def test_has_behaviour(source: str, verdict: bool):
     ("module", "mirror"),
     [
         ("gateway/errors.py", "tests/gateway/test_errors"),
-        ("gateway/route/path.py", "tests/gateway/route/test_path"),
+        ("gateway/http/path.py", "tests/gateway/http/test_path"),
         ("plugins/cache/__init__.py", "tests/plugins/test_cache"),
     ],
 )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.config.routing import PathMatch
 from gateway.errors import UriTooLong
-from gateway.route.path import comparable
+from gateway.http.path import comparable
 from gateway.route.pattern import compile_path, literal_start, path_test, tried
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.config.routing import Redirect
 from gateway.errors import BadRequest, MalformedPath
-from gateway.route.path import STRICT, normalize
+from gateway.http.path import STRICT, normalize
 from gateway.route.redirect import compile_redirect
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from gateway.config.routing import Rewrite
 from gateway.errors import MalformedPath
-from gateway.route.path import STRICT, PathPolicy, normalize
+from gateway.http.path import STRICT, PathPolicy, normalize
 from gateway.route.rewrite import compile_rewrite
 
 KEEP = PathPolicy(encoded_slash=True)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import MalformedPath
-from gateway.route.path import PathPolicy, allows, comparable, normalize
+from gateway.http.path import PathPolicy, allows, comparable, normalize
 
 SLASH = PathPolicy(encoded_slash=True)
 PARAMETERS = PathPolicy(path_parameters=True)
