@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.config.upstream import Timeout
 from gateway.errors import FirstByteTimeout, GatewayError, NoTarget, TotalTimeout
-from gateway.forward.retry import GOES_ON, IDEMPOTENT, LONGEST_WAIT, Outcome, Verdict, backoff, outcome_of, retry_after
+from gateway.forward.retry import GOES_ON, LONGEST_WAIT, Outcome, Verdict, backoff, idempotent, outcome_of, retry_after
 from gateway.forward.retry import verdict as judge
 from gateway.forward.select import other
 from gateway.forward.target import LiveTarget
@@ -148,7 +148,7 @@ class Course:
     async def run(self, live: LiveTarget | None = None) -> Response:
         """Attempt until there is an answer or no further attempt may be made."""
         upstream, request = self.upstream, self.request
-        if upstream.rules.holds(request.method, request.body):
+        if upstream.rules.holds(request):
             await request.body.read(upstream.rules.max_body)
         live = live or upstream.choose(request)
         return await self.after(live, await self.attempt(live))
@@ -248,9 +248,7 @@ class Course:
         outcome = outcome_of(ended, rules.statuses)
         if outcome is Outcome.FINAL:
             return None
-        decided = judge(
-            outcome, idempotent=request.method in IDEMPOTENT, replayable=request.body.replayable, on=rules.on
-        )
+        decided = judge(outcome, idempotent=idempotent(request), replayable=request.body.replayable, on=rules.on)
         if decided is Verdict.AT_ONCE:
             if not self.reused and self.remaining() > 0:
                 self.reused = True

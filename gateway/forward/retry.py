@@ -24,10 +24,11 @@ from gateway.errors import (
     PoolExhausted,
     Retry,
 )
-from gateway.http import Body, Response
+from gateway.http import Body, Request, Response
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
-"""RFC 9110 §9.2.2. An ``Idempotency-Key`` does not count: not every service that is sent one obeys it."""
+"""RFC 9110 §9.2.2. An ``Idempotency-Key`` does not count by itself: not every service that is sent one obeys it. Who
+knows that this one does sets `Request.repeatable`."""
 
 RESERVE: Final = 10
 """Retries that a budget allows whatever the traffic, so that a quiet upstream's requests are retried too …"""
@@ -37,6 +38,11 @@ MEMORY: Final = 10.0
 """Seconds over which a budget forgets the requests it was filled by."""
 LONGEST_WAIT: Final = 60.0
 """Seconds that ``Retry-After`` may make a request wait where ``timeout.total`` is off."""
+
+
+def idempotent(request: Request) -> bool:
+    """Whether carrying it out twice is the same as once, by its method or by the word of a plugin."""
+    return request.repeatable or request.method in IDEMPOTENT
 
 
 class Outcome(StrEnum):
@@ -127,9 +133,10 @@ class Rules:
         self.on = frozenset(each for each in settings.on if isinstance(each, str))
         self.statuses = frozenset(each for each in settings.on if isinstance(each, int))
 
-    def holds(self, method: str, body: Body) -> bool:
+    def holds(self, request: Request) -> bool:
         """Whether a body that streams is read before it is sent, so that it can be sent again."""
-        if self.attempts < 2 or method not in IDEMPOTENT or body.whole is not None or body.started:
+        body: Body = request.body
+        if body.whole is not None or body.started or self.attempts < 2 or not idempotent(request):
             return False
         return body.length is not None and body.length <= self.max_body
 

@@ -66,7 +66,7 @@ class Attempt:
 class Request(Message):
     """A request on its way down the chain.
 
-    ``path`` is in normal form (`gateway.route.path`), without the query; ``query`` is raw, without ``?``. ``host`` is
+    ``path`` is in normal form (`gateway.http.path`), without the query; ``query`` is raw, without ``?``. ``host`` is
     the authority the client asked for. ``client_ip`` is the address behind the trusted proxies.
     """
 
@@ -89,6 +89,7 @@ class Request(Message):
         "principal",
         "query",
         "received",
+        "repeatable",
         "route",
         "scheme",
         "target",
@@ -151,6 +152,9 @@ class Request(Message):
         """What ended the exchange, for log and metrics."""
         self.answer: Response | None = None
         """The answer as far as it has come up the chain; the chain keeps it, so that none is left open."""
+        self.repeatable = False
+        """Sending it twice is the same as once though its method does not say so: the target knows a repetition by a
+        key that the request carries. Set by who was told that the target obeys such a key."""
         self.detached = False
         self.extras: dict[Any, Any] | None = None
         self._done: list[Callable[[Exchange], None]] | None = None

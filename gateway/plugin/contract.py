@@ -111,6 +111,8 @@ class Plugin(Generic[S]):
     """It answers CORS preflights: those about requests of its route reach it, whatever methods the route takes."""
     scope: ClassVar[Scope] = Scope.NONE
     """How far its state must reach; with less it is flagged approximate or refuses to load."""
+    exact: ClassVar[bool] = False
+    """State that reaches less far than `scope` will not do: with several workers and no shared store it is a mistake."""
     status: ClassVar[str] = "stable"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

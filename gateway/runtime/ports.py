@@ -13,6 +13,7 @@ from gateway.plugin import Context
 from gateway.services.client import Client
 from gateway.services.clock import Clock
 from gateway.services.metrics import Metrics
+from gateway.services.shared import Shared
 from gateway.services.store import Store
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class LivePorts:
         self.services = services
         self.clock: Clock = services.clock
         self.metrics: Metrics = services.metrics
+        self.shared: Shared = Shared()
         self.workers = services.workers
         self.owner = services.owner
         self.upstreams: Callable[[str], Handler] = _no_upstream
@@ -76,6 +78,7 @@ class LivePorts:
         inner.principal = inner.tenant = inner.upstream = inner.path_params = inner.error = None
         inner.route = UNROUTED  # until it has taken one: what it leaves at its end must be what it entered
         inner.attempt, inner.attempts, inner.target = None, 0, ""
+        inner.repeatable = False
         inner.inform, inner.upgrade = None, ""  # interim answers and other protocols are between client and gateway
         inner.extras = {_DISPATCHED: True}
         inner.received = self.clock.now()

@@ -49,6 +49,11 @@ class Guard(Plugin[GuardSettings]):
         return ("a limit of 0 refuses everything",) if settings.limit == 0 else ()
 
 
+class Exact(Plugin[Settings]):
+    scope = Scope.FLEET
+    exact = True
+
+
 class NeededSettings(Settings):
     needed: str = Field(description="d")
 
@@ -73,7 +78,7 @@ class Who(Authenticator[Settings]):
 @pytest.fixture(autouse=True)
 def kinds() -> Iterator[types.ModuleType]:
     module = types.ModuleType("kinds")
-    for plugin in (Guard, Needed, Breaker, Answer, Who):
+    for plugin in (Guard, Exact, Needed, Breaker, Answer, Who):
         setattr(module, plugin.__name__, plugin)
     module.NotAPlugin = object  # type: ignore[attr-defined]
     sys.modules["kinds"] = module

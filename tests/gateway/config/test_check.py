@@ -100,6 +100,19 @@ def app(**keys: str) -> str:
             [],
             id="shared state in Redis",
         ),
+        pytest.param(
+            route(upstream="app", plugins="[{plugin: 'kinds:Exact'}]") + "replicas: 2",
+            [
+                (
+                    "error routes[0].plugins[0].plugin: expected a Redis in `stores.shared`: its state must be one for all "
+                    "workers and replicas"
+                )
+            ],
+            id="state that must be exact in several memories",
+        ),
+        pytest.param(
+            route(upstream="app", plugins="[{plugin: 'kinds:Exact'}]"), [], id="state that must be exact in one memory"
+        ),
         # -- upstreams
         pytest.param(
             app(targets="['http://h:1', {url: 'http://h:1'}]"),

@@ -203,6 +203,23 @@ async def test_the_next_attempt(service, upstream, way, get, refused_url, method
     assert live.active == 0
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(close, id="closed before an answer"),
+        pytest.param(reset, id="reset before an answer"),
+        pytest.param(status(503), id="503"),
+    ],
+)
+async def test_a_post_that_the_target_knows_again_goes_elsewhere(service, upstream, way, get, first):
+    second = await service()
+    live = upstream((await service(first)).url, {"url": second.url, "priority": 1}, retry={"backoff": FAST})
+    request = get(method="POST", body=Body(b"x"))
+    request.repeatable = True
+    assert (await way(live)(request)).status == 200
+    assert (request.attempts, request.target) == (2, second.url)
+
+
 @pytest.mark.parametrize("warm", [False, True], ids=["on a new connection", "on a kept connection"])
 async def test_attempts_end(service, upstream, way, get, metrics, warm):
     target = await service(in_turn(well, status(503)) if warm else status(503))

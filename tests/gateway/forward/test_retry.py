@@ -35,11 +35,12 @@ from gateway.forward.retry import (
     Rules,
     Verdict,
     backoff,
+    idempotent,
     outcome_of,
     retry_after,
     verdict,
 )
-from gateway.http import Body, Response
+from gateway.http import Body, Request, Response
 
 ALL = frozenset({"unsent", "reset", "timeout"})
 NONE: frozenset[str] = frozenset()
@@ -140,7 +141,23 @@ def test_the_rule(case):
     ],
 )
 def test_which_bodies_are_held_for_another_try(method, body, settings, held):
-    assert Rules(RetrySettings(**settings)).holds(method, body) is held
+    assert Rules(RetrySettings(**settings)).holds(Request(method, "/", body=body)) is held
+
+
+@pytest.mark.parametrize(
+    ("method", "repeatable", "expected"),
+    [
+        pytest.param("PUT", False, True, id="by its method"),
+        pytest.param("POST", False, False, id="twice is not the same as once"),
+        pytest.param("POST", True, True, id="the target knows a repetition"),
+    ],
+)
+def test_what_may_be_carried_out_twice(method, repeatable, expected):
+    asked = Request(method, "/", body=Body(None, None, 100))
+    asked.repeatable = repeatable
+    assert idempotent(asked) is expected
+    assert idempotent(asked.fork()) is expected
+    assert Rules(RetrySettings()).holds(asked) is expected
 
 
 def test_on_is_taken_apart():

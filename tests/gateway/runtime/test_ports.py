@@ -96,11 +96,12 @@ async def test_what_is_between_client_and_gateway_stays_there(services):
     services.ports.handle = handle
     asked = request("GET", "/", params={"id": "1"}, tenant="t")
     asked.upgrade, asked.inform, asked.target, asked.attempts = "websocket", print, "http://x", 3
-    asked.error, asked.upstream = Forbidden(), "elsewhere"
+    asked.error, asked.upstream, asked.repeatable = Forbidden(), "elsewhere", True
     await services.ports.dispatch(asked)
     (inner,) = seen
     assert (inner.upgrade, inner.inform, inner.target, inner.attempts) == ("", None, "", 0)
     assert (inner.error, inner.upstream, inner.tenant, inner.path_params) == (None, None, None, None)
+    assert not inner.repeatable
 
 
 async def test_a_body_that_streams_is_not_dispatched_as_an_empty_one(services):
