@@ -112,7 +112,7 @@ class Plugin(Generic[S]):
     scope: ClassVar[Scope] = Scope.NONE
     """How far its state must reach; with less it is flagged approximate or refuses to load."""
     exact: ClassVar[bool] = False
-    """State that reaches less far than `scope` will not do: with several workers and no shared store it is a mistake."""
+    """Less than its `scope` will not do: several workers or replicas without a shared store are a mistake."""
     status: ClassVar[str] = "stable"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
