@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final
-from urllib.parse import unquote_plus
 
 from pydantic import Field, model_validator
 
 from gateway.errors import GatewayError, Source
 from gateway.http import Handler, Request, ReservedFields, Response
+from gateway.http.query import parameters, without_parameter
 from gateway.plugin import Context, Plugin, Settings, Stage
 from gateway.plugin.field import FieldName
 from gateway.plugin.upstream import UpstreamName
@@ -177,8 +177,7 @@ class ApiVersion(Plugin[ApiVersionSettings]):
             request.path = first + last or "/"
         name = self.settings.from_.query
         if name is not None and request.query:
-            pairs = request.query.split("&")
-            request.query = "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != name)
+            request.query = without_parameter(request.query, name)
 
 
 def _in_header(name: str) -> Find:
@@ -193,8 +192,7 @@ def _in_header(name: str) -> Find:
 
 def _in_query(name: str) -> Find:
     def find(request: Request) -> str | None:
-        pairs = (pair.partition("=") for pair in request.query.split("&"))
-        found = {unquote_plus(value) for key, _, value in pairs if unquote_plus(key) == name and value}
+        found = set(filter(None, parameters(request.query, name)))
         if len(found) > 1:
             raise AmbiguousVersion("The request names two versions.")
         return found.pop() if found else None

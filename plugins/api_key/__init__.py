@@ -12,12 +12,13 @@ import hmac
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import unquote_plus
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.errors import BadRequest, GatewayError, Unauthorized
 from gateway.http import Principal, Request
+from gateway.http.cookies import cookies, drop_cookies
+from gateway.http.query import parameters, without_parameter
 from gateway.plugin import Authenticator, Command, Context, Duration, FilePath, Settings
 from gateway.plugin.field import FieldName
 from plugins.api_key.command import COMMAND
@@ -170,9 +171,9 @@ class ApiKey(Authenticator[ApiKeySettings]):
                 raise BadRequest("More than one Authorization field.")
             found += ours
         if places.cookie is not None:
-            found += _values(headers.getall("Cookie", ()), ";", places.cookie)
+            found += [value.strip('"') for value in cookies(request, places.cookie) if value.strip('"')]
         if places.query is not None and request.query:
-            found += _parameters(request.query, places.query)
+            found += filter(None, parameters(request.query, places.query))
         if len(found) > 1:
             raise BadRequest("More than one key.")
         return found[0] if found and found[0] else None
@@ -184,15 +185,10 @@ class ApiKey(Authenticator[ApiKeySettings]):
             line = request.headers.get("Authorization", "").strip(" \t").lower()
             if line.startswith(self._scheme):
                 request.drop("authorization")
-        if places.cookie is not None and "Cookie" in request.headers:
-            headers = request.edit_headers()
-            for line in headers.popall("Cookie"):
-                kept = [pair for pair in line.split(";") if pair.partition("=")[0].strip(" \t") != places.cookie]
-                if text := ";".join(kept).strip(" \t"):
-                    headers.add("Cookie", text)
+        if places.cookie is not None:
+            drop_cookies(request, places.cookie.__eq__)
         if places.query is not None and request.query:
-            pairs = request.query.split("&")
-            request.query = "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != places.query)
+            request.query = without_parameter(request.query, places.query)
 
     # -- the file ------------------------------------------------------------------------------------------------------
 
@@ -235,13 +231,3 @@ def _changed(path: Path, seen: tuple[int, ...] | None) -> tuple[tuple[int, ...],
         return None
     made = [_Key(entry) for entry in read_keys(path).keys]
     return sign, {key.digest[:8]: key for key in made}
-
-
-def _values(lines: Sequence[str], separator: str, name: str) -> list[str]:
-    pairs = (pair.partition("=") for line in lines for pair in line.split(separator))
-    return [value.strip(' \t"') for key, _, value in pairs if key.strip(" \t") == name and value]
-
-
-def _parameters(query: str, name: str) -> list[str]:
-    pairs = (pair.partition("=") for pair in query.split("&"))
-    return [unquote_plus(value) for key, _, value in pairs if value and unquote_plus(key) == name]
