@@ -260,6 +260,12 @@ class StoreUnavailable(GatewayError):
     code, status, title, source = "store_unavailable", 503, "Service unavailable", Source.POLICY
 
 
+class KeysUnavailable(GatewayError):
+    """The issuer's keys could not be fetched, so nobody can say whether the token is good."""
+
+    code, status, title, source = "keys_unavailable", 503, "Service unavailable", Source.POLICY
+
+
 class Draining(GatewayError):
     """The gateway is shutting down and takes no new request on this connection."""
 

@@ -18,6 +18,7 @@ from gateway.services.clock import Clock
 if TYPE_CHECKING:
     from gateway.services.client import Client
     from gateway.services.metrics import Metrics
+    from gateway.services.shared import Shared
     from gateway.services.store import Store
 
 
@@ -36,6 +37,10 @@ class Ports(Protocol):
     def clock(self) -> Clock: ...
     @property
     def metrics(self) -> Metrics: ...
+    @property
+    def shared(self) -> Shared:
+        """Things that exist once a worker, however many plugins use them."""
+        ...
 
     workers: int
     """Processes of this gateway."""
@@ -98,6 +103,11 @@ class Context:
     @property
     def metrics(self) -> Metrics:
         return self.ports.metrics
+
+    @property
+    def shared(self) -> Shared:
+        """Things that exist once a worker, however many plugins use them, over reloads."""
+        return self.ports.shared
 
     def store(self) -> Store:
         """The shared store (``stores.shared``)."""

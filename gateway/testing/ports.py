@@ -17,6 +17,7 @@ from gateway.plugin import Context
 from gateway.services.client import Answer, Client
 from gateway.services.clock import ManualClock
 from gateway.services.metrics import Metrics
+from gateway.services.shared import Shared
 from gateway.services.store import MemoryStore, Store
 from gateway.testing.message import answering, data_of
 
@@ -95,6 +96,7 @@ class TestPorts:
     def __init__(self, *, workers: int = 1, owner: bool = True, replicas: int = 1, store: Store | None = None) -> None:
         self.clock = ManualClock()
         self.metrics = Metrics()
+        self.shared = Shared()
         self.workers = workers
         self.owner = owner
         self.replicas = replicas

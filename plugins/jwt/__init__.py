@@ -9,30 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from gateway.errors import GatewayError, Unauthorized
+from gateway.errors import GatewayError
 from gateway.http import Principal, Request, ReservedFields
-from gateway.plugin import Authenticator, Context, Scope
-from plugins.jwt.claims import Unacceptable, check, header_value, principal_of
-from plugins.jwt.keys import FAMILIES, Key
-from plugins.jwt.places import Ambiguous, take_out, token_of
+from gateway.plugin import Authenticator, Context, Endpoint, Scope
+from gateway.plugin.bearer import Ambiguous, Refusals, take_out, token_of
+from gateway.plugin.identity import Unacceptable, dress, principal_of
+from gateway.plugin.issuer import in_the_open
+from gateway.services.jose.keys import Key, KeySet
+from gateway.services.jose.source import IssuerKeys, Unverified
+from gateway.services.jose.token import Malformed, parse
+from plugins.jwt.claims import check
 from plugins.jwt.settings import Issuer, JwtSettings
-from plugins.jwt.source import Keys, KeysUnavailable
-from plugins.jwt.token import Malformed, Token, parse
 
-__all__ = ["Ambiguous", "InvalidToken", "Jwt", "JwtSettings", "KeysUnavailable"]
+__all__ = ["Jwt", "JwtSettings"]
 
 PATIENCE: Final = 3.0
 """Seconds that a start waits for the first keys."""
 MEAN_SIZE: Final = 4096
 """Characters a remembered token may have on average; with longer ones fewer are remembered."""
-
-
-class InvalidToken(Unauthorized):
-    """The token does not hold here: forged, of another issuer, for another audience, expired (RFC 6750 §3.1)."""
-
-    code, title = "invalid_token", "Invalid token"
 
 
 class _Known:
@@ -86,21 +82,42 @@ class Jwt(Authenticator[JwtSettings]):
     def __init__(self, settings: JwtSettings, context: Context) -> None:
         super().__init__(settings, context)
         self._remembered = _Remembered(settings.remember)
-        self._issuers: dict[str, tuple[Issuer, Keys]] = {
-            each.issuer: (each, Keys(each, context, self._remembered.forget)) for each in settings.issuers
-        }
+        self._keys = context.metrics.gauge(
+            "jwt_keys", "Keys of an issuer that can be used now.", ("route", "plugin", "issuer"), rule="max"
+        )
+        self._issuers = {each.issuer: (each, self._keys_of(each)) for each in settings.issuers}
         self._header = settings.from_.header
         self._only_header = settings.from_.cookie is None and settings.from_.query is None
         self._ours = ReservedFields(settings.claims_to_headers) if settings.claims_to_headers else None
         self._adorns = settings.hide or bool(settings.claims_to_headers)
         self._time = context.clock.time
-        realm = settings.realm or context.route
-        self._challenge = f'Bearer realm="{realm}"'
+        self._refusals = Refusals(settings.realm or context.route, settings.resource)
         tokens = context.metrics.counter(
             "jwt_tokens_total", "Tokens by what became of them.", ("route", "plugin", "outcome")
         )
         self._again, self._verified, self._refused = (
             tokens.child(context.route, context.id, outcome) for outcome in ("remembered", "verified", "refused")
+        )
+
+    def _keys_of(self, rules: Issuer) -> IssuerKeys:
+        count = self._keys.child(self.context.route, self.context.id, rules.issuer)
+
+        def changed(made: KeySet, gone: frozenset[Key]) -> None:
+            count.set(len(made.keys))
+            if gone:
+                self._remembered.forget(gone)
+
+        static = rules.static_keys()
+        count.set(len(static.keys) if static is not None else 0)
+        return IssuerKeys(
+            self.context,
+            rules.issuer,
+            rules.algorithms,
+            rules.fetch,
+            static=static,
+            jwks=rules.jwks.url if rules.jwks is not None else None,
+            discovery=rules.discovery if isinstance(rules.discovery, str) else None,
+            changed=changed,
         )
 
     async def open(self) -> None:
@@ -111,6 +128,12 @@ class Jwt(Authenticator[JwtSettings]):
     async def close(self) -> None:
         for _, keys in self._issuers.values():
             await keys.close()
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        resource = self.settings.resource
+        if resource is None or not resource.serve:
+            return ()
+        return (resource.endpoint(list(self._issuers), self.settings.from_),)
 
     @classmethod
     def check(cls, settings: JwtSettings) -> Sequence[str]:
@@ -125,12 +148,12 @@ class Jwt(Authenticator[JwtSettings]):
             urls = [each.jwks.url if each.jwks is not None else None]
             if each.discovery is not False:
                 urls.append(each.issuer if each.discovery is True else each.discovery)
-            if any(url is not None and _is_open(url) for url in urls):
+            if any(url is not None and in_the_open(url) for url in urls):
                 found.append(f"keys of {each.issuer} are fetched without TLS: whoever is on the way can replace them")
         return found
 
     def challenge(self) -> str:
-        return self._challenge
+        return self._refusals.challenge
 
     def cleanse(self, request: Request) -> None:
         """What the target will believe of the caller comes from here or from nowhere."""
@@ -168,44 +191,32 @@ class Jwt(Authenticator[JwtSettings]):
         except GatewayError as error:
             self._refused.value += 1
             if isinstance(error, Ambiguous):
-                error.headers = (("WWW-Authenticate", f'{self._challenge}, error="invalid_request"'),)
+                self._refusals.ambiguous(error)
             raise
         return self._adorn(request, known)
 
     async def _verify(self, text: str) -> _Known:
         """Raises InvalidToken, KeysUnavailable."""
+        invalid = self._refusals.invalid
         if len(text) > self.settings.max_size:
-            raise self._invalid("longer than max_size")
+            raise invalid("longer than max_size")
         try:
             token = parse(text)
         except Malformed as error:
-            raise self._invalid(str(error)) from None
+            raise invalid(str(error)) from None
         name = token.claims.get("iss")
         rules, keys = self._issuers.get(name, (None, None)) if isinstance(name, str) else (None, None)
         if rules is None or keys is None:
-            raise self._invalid("iss is nobody who is trusted here")
-        if token.algorithm not in rules.algorithms:
-            family = "" if token.algorithm in FAMILIES else ", nor is it known"
-            raise self._invalid(f"alg is not one that the issuer uses{family}")
-        key = await self._signer(token, keys)
+            raise invalid("iss is nobody who is trusted here")
         try:
+            key = await keys.verify(token)
             until = check(token, rules, self._time())
             principal = principal_of(token.claims, rules.principal)
+        except Unverified as error:
+            raise invalid(str(error)) from None
         except Unacceptable as error:
-            raise self._invalid(str(error), expired=error.expired) from None
-        return _Known(principal, until, key, self._dress(token.claims))
-
-    async def _signer(self, token: Token, keys: Keys) -> Key:
-        candidates = await keys.find(token.kid, token.algorithm)
-        for key in candidates:
-            if key.verifies(token.algorithm, token.signed, token.signature):
-                return key
-        raise self._invalid("the signature does not hold" if candidates else "no key of this kid and alg")
-
-    def _dress(self, claims: dict[str, Any]) -> Sequence[tuple[str, str]]:
-        named = self.settings.claims_to_headers.items()
-        found = ((name, header_value(claims, paths)) for name, paths in named)
-        return [(name, value) for name, value in found if value is not None]
+            raise invalid(str(error), expired=error.expired) from None
+        return _Known(principal, until, key, dress(token.claims, self.settings.claims_to_headers))
 
     def _adorn(self, request: Request, known: _Known) -> Principal:
         if self.settings.hide:
@@ -215,15 +226,3 @@ class Jwt(Authenticator[JwtSettings]):
             for name, value in known.dress:
                 headers[name] = value
         return known.principal
-
-    def _invalid(self, reason: str, *, expired: bool = False) -> InvalidToken:
-        # Of all that may be wrong only the end of its time is the sender's business; the rest helps who forges.
-        said = "The token has expired" if expired else "The token is not valid here"
-        challenge = f'{self._challenge}, error="invalid_token", error_description="{said}"'
-        return InvalidToken(f"{said}.", reason=reason, headers=(("WWW-Authenticate", challenge),))
-
-
-def _is_open(url: str) -> bool:
-    host = url.removeprefix("http://").partition("/")[0].rpartition("@")[2]
-    local = host.startswith(("localhost", "127.", "[::1]"))
-    return url.startswith("http://") and not local

@@ -3,73 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from gateway.plugin import Count, Duration, FromFile, Off, Secret, Settings, Size, Text
+from gateway.plugin.bearer import Places, ProtectedResource
 from gateway.plugin.field import FieldName
-from gateway.plugin.settings import expected
-from plugins.jwt.keys import FAMILIES, SHORTEST_SECRET, KeySet, UnusableKey, from_jwks, from_pem, from_secret
-
-Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"
-]
-_ONE_OR_MORE: Final = {
-    "anyOf": [
-        {"type": "string", "minLength": 1},
-        {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 64},
-    ]
-}
-
-
-def _several(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-def _named(values: tuple[str, ...]) -> tuple[str, ...]:
-    if len(values) > 64 or not all(values):
-        raise expected("a text that is not empty, or a list of at most 64")
-    return values
-
-
-Several = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_named), WithJsonSchema(_ONE_OR_MORE)]
-"""One text, or a list of them."""
-
-
-def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
-    except ValueError:
-        fine = False
-    if not fine or not text.isprintable() or " " in text:
-        raise expected("an http or https URL without a user in it")
-    return text
-
-
-Url = Annotated[str, AfterValidator(_url)]
-Scalar = str | bool | int
-
-
-def _values(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-Wanted = Annotated[
-    tuple[Scalar, ...],
-    BeforeValidator(_values),
-    Field(min_length=1, max_length=64),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": ["string", "boolean", "integer"]},
-                {"type": "array", "items": {"type": ["string", "boolean", "integer"]}, "minItems": 1, "maxItems": 64},
-            ]
-        }
-    ),
-]
+from gateway.plugin.identity import PrincipalClaims, Several, Wanted
+from gateway.plugin.issuer import Algorithm, Fetching, Url, url_of
+from gateway.services.jose.keys import FAMILIES, SHORTEST_SECRET, KeySet, UnusableKey, from_jwks, from_pem, from_secret
 
 
 class Jwks(Settings):
@@ -85,46 +28,6 @@ class Jwks(Settings):
         if (self.url is None) == (self.keys is None):
             raise ValueError("`url` or `keys`, one of them")
         return self
-
-
-class Fetching(Settings):
-    """How keys are kept fresh. Each worker fetches its own, a little apart from each other."""
-
-    refresh: Duration = Field(
-        default=600.0,
-        ge=10,
-        description="Keys are fetched again after this, or sooner if the answer's `max-age` says so. Ten minutes is "
-        "how long a key that its issuer withdrew may still be believed.",
-    )
-    cooldown: Duration = Field(
-        default=10.0,
-        ge=1,
-        description="A token with an unknown `kid` causes one fetch, then none for this long: senders choose `kid`.",
-    )
-    keep: Duration = Field(
-        default=86400.0, description="How long keys serve after the last successful fetch while the issuer is down."
-    )
-    timeout: Duration = Field(default=5.0, gt=0, description="For one fetch, whole.")
-
-
-class PrincipalClaims(Settings):
-    """Where in the claims the caller's description stands.
-
-    A claim is named as a whole (`https://example.com/roles`) or by its path (`realm_access.roles`); of several the
-    first that is there counts.
-    """
-
-    id: Several = Field(default=("sub",), description="Who it is; a token without it is refused.")
-    prefix: str = Field(
-        default="",
-        max_length=64,
-        description="Put in front of the id. A `sub` is unique within its issuer only, so with several issuers on a "
-        "route give each its own.",
-    )
-    tenant: Several = Field(default=(), description="The tenant, as text. None by default: no name is usual.")
-    roles: Several = Field(default=("roles",), description="Roles: a list, or text parted by spaces.")
-    scopes: Several = Field(default=("scope", "scp"), description="Scopes: a list, or text parted by spaces.")
-    rate_class: Several = Field(default=(), description="The rate class, as text.")
 
 
 class Issuer(Settings):
@@ -187,7 +90,7 @@ class Issuer(Settings):
         if symmetric != {bool(self.secrets)}:
             raise ValueError("HS algorithms go with `secrets`, all others with public keys")
         if self.discovery is True:
-            _url(self.issuer)
+            url_of(self.issuer)
         self.static_keys()
         return self
 
@@ -212,30 +115,6 @@ class Issuer(Settings):
         return KeySet(keys)
 
 
-class Places(Settings):
-    """Places that a token is taken from. A request that carries tokens in more than one is refused (RFC 6750 §2)."""
-
-    header: Annotated[FieldName | None, Off] = Field(
-        default="Authorization",
-        description="The field. In `Authorization` the scheme `Bearer` must stand before the token, elsewhere it may.",
-    )
-    cookie: str | None = Field(
-        default=None, min_length=1, max_length=128, description="A cookie. Cookies need `csrf` beside this."
-    )
-    query: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=128,
-        description="A parameter of the URL. Off because URLs end in logs and histories (RFC 6750 §5.3).",
-    )
-
-    @model_validator(mode="after")
-    def _somewhere(self) -> Places:
-        if self.header is None and self.cookie is None and self.query is None:
-            raise ValueError("at least one place")
-        return self
-
-
 class JwtSettings(Settings):
     """Several issuers may share a route; a token's `iss` says which one's rules it is held to."""
 
@@ -255,6 +134,11 @@ class JwtSettings(Settings):
         max_length=128,
         pattern=r'^[^"\\\x00-\x1f\x7f]*$',
         description="Named in the challenge. The route's name if not given.",
+    )
+    resource: ProtectedResource | None = Field(
+        default=None,
+        description="Tell clients where tokens for this are to be had: metadata (RFC 9728) under `/.well-known/` and a "
+        "pointer to it in the challenge. The issuers are its authorization servers unless it names others.",
     )
     remember: Count = Field(
         default=10_000,

@@ -203,7 +203,7 @@ def _made(material: Any, kid: str | None, only: str | None) -> Key:
     return Key(kid, family, only, hashlib.sha256(encoded).hexdigest(), material)
 
 
-def read_jwks(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
     """The JSON of a fetched document. Raises UnusableKey."""
     try:
         return json.loads(body)

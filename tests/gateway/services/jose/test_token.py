@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.jwt.token import Malformed, parse
+from gateway.services.jose.token import Malformed, parse
 
 
 def b64(value):

@@ -117,7 +117,7 @@ async def test_old_keys_serve_while_the_issuer_is_down_but_not_for_ever(signer):
     given = serving(signer.jwks("rsa"))
     async with opened(Jwt, FETCHED, ports=given) as live:
         given.calls.answer(URL, status=500)
-        await keys_of(live).fetch()
+        await keys_of(live).source.fetch()
         assert await outcome(live, signer.token()) == (200, None)
         state = given.reports["jwt https://id.test"]()
         assert (state["ok"], state["keys"]) == (False, ["rsa"])
@@ -133,7 +133,7 @@ async def test_an_empty_set_does_not_lock_everybody_out(signer):
     given = serving(signer.jwks("rsa"))
     async with opened(Jwt, FETCHED, ports=given) as live:
         given.calls.answer(URL, body='{"keys": []}')
-        await keys_of(live).fetch()
+        await keys_of(live).source.fetch()
         assert await outcome(live, signer.token(jti="new")) == (200, None)
 
 
@@ -143,7 +143,7 @@ async def test_a_withdrawn_key_takes_its_remembered_tokens_along(signer):
         ours, theirs = signer.token(kid="rsa"), signer.token(kid="rsa2")
         assert [await outcome(live, each) for each in (ours, theirs)] == [(200, None)] * 2
         given.calls.answer(URL, body=json.dumps(signer.jwks("rsa")))
-        await keys_of(live).fetch()
+        await keys_of(live).source.fetch()
         assert await outcome(live, ours) == (200, None)
         assert await outcome(live, theirs) == (401, "invalid_token")
         assert given.value("jwt_tokens_total", "test", "jwt", "remembered") == 1
@@ -154,7 +154,7 @@ async def test_another_key_under_the_same_name_is_another_key(signer):
     async with opened(Jwt, FETCHED, ports=given) as live:
         assert await outcome(live, signer.token()) == (200, None)
         given.calls.answer(URL, body=json.dumps({"keys": [{**signer.jwk("rsa2"), "kid": "rsa"}]}))
-        await keys_of(live).fetch()
+        await keys_of(live).source.fetch()
         assert await outcome(live, signer.token()) == (401, "invalid_token")
 
 
@@ -162,9 +162,9 @@ async def test_an_unforeseen_failure_does_not_stop_the_fetching(signer):
     given = serving(signer.jwks("rsa"))
     async with opened(Jwt, FETCHED, ports=given) as live:
         given.calls.answer(URL, error=ZeroDivisionError())
-        await keys_of(live).fetch()
-        assert keys_of(live).error == "ZeroDivisionError"
-        assert not keys_of(live)._running.done()
+        await keys_of(live).source.fetch()
+        assert keys_of(live).source.error == "ZeroDivisionError"
+        assert not keys_of(live).source._running.done()
 
 
 async def test_keys_are_fetched_again_by_themselves(signer):
@@ -172,8 +172,7 @@ async def test_keys_are_fetched_again_by_themselves(signer):
     async with opened(Jwt, FETCHED, ports=given) as live:
         keys = keys_of(live)
         await keys.close()
-        keys._interval = 0.01
-        keys._rules = keys._rules.model_copy(update={"fetch": keys._rules.fetch.model_copy(update={"refresh": 0.01})})
+        keys.fetch = keys.fetch.model_copy(update={"refresh": 0.01})
         await keys.open(1)
         async with asyncio.timeout(30):
             while len(given.calls.calls) < 5:
@@ -209,8 +208,8 @@ async def test_keys_that_moved_are_found_again(signer):
         given.calls.answer(URL, status=404)
         given.calls.answer(WELL_KNOWN, body=json.dumps({"issuer": "https://id.test", "jwks_uri": f"{URL}2"}))
         given.calls.answer(f"{URL}2", body=json.dumps(signer.jwks("rsa2")))
-        await keys_of(live).fetch()
-        await keys_of(live).fetch()
+        await keys_of(live).source.fetch()
+        await keys_of(live).source.fetch()
         assert await outcome(live, signer.token(kid="rsa2")) == (200, None)
 
 
@@ -228,12 +227,13 @@ async def test_keys_that_moved_are_found_again(signer):
 async def test_an_answers_age_shortens_the_interval(signer, cache_control, seconds):
     given = serving(signer.jwks("rsa"), **{"Cache-Control": cache_control})
     async with opened(Jwt, FETCHED, ports=given) as live:
-        assert keys_of(live)._interval == seconds
+        assert keys_of(live).source.interval == seconds
 
 
 async def test_closing_ends_what_was_begun(signer):
     given = serving(signer.jwks("rsa"))
     async with opened(Jwt, FETCHED, ports=given) as live:
-        pass
-    assert keys_of(live)._running is None
+        source = keys_of(live).source
+    assert source._running is None
+    assert not len(given.shared)
     assert not given._tasks

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from plugins.jwt.keys import FAMILIES, KeySet, UnusableKey, from_jwk, from_jwks, from_pem, from_secret
+from gateway.services.jose.keys import FAMILIES, KeySet, UnusableKey, from_jwk, from_jwks, from_pem, from_secret
 
 
 def b64(number: int) -> str:

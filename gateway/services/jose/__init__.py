@@ -1,0 +1,1 @@
+"""Signed tokens (JOSE): taking them apart, the keys that verify them, and issuers that publish these keys."""
