@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.errors import GatewayError
 from gateway.http import Principal, Request, ReservedFields
-from gateway.plugin import Authenticator, Context, Endpoint, Scope
+from gateway.plugin import Authenticator, Command, Context, Endpoint, Scope
 from gateway.plugin.bearer import Ambiguous, Refusals, take_out, token_of
 from gateway.plugin.identity import Unacceptable, dress, principal_of
 from gateway.plugin.issuer import in_the_open
@@ -21,6 +21,7 @@ from gateway.services.jose.keys import Key, KeySet
 from gateway.services.jose.source import IssuerKeys, Unverified
 from gateway.services.jose.token import Malformed, parse
 from plugins.jwt.claims import check
+from plugins.jwt.command import COMMAND
 from plugins.jwt.settings import Issuer, JwtSettings
 
 __all__ = ["Jwt", "JwtSettings"]
@@ -134,6 +135,10 @@ class Jwt(Authenticator[JwtSettings]):
         if resource is None or not resource.serve:
             return ()
         return (resource.endpoint(list(self._issuers), self.settings.from_),)
+
+    @classmethod
+    def commands(cls) -> Sequence[Command]:
+        return (COMMAND,)
 
     @classmethod
     def check(cls, settings: JwtSettings) -> Sequence[str]:
