@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema
 
 from gateway.config.pattern import (
     backtracks,
@@ -30,22 +30,9 @@ from gateway.config.pattern import (
     regex_groups,
     template_parameters,
 )
-from gateway.plugin.settings import Settings, expected
+from gateway.plugin.settings import OneOrMany, Settings, expected
 
 PathKind = Literal["exact", "prefix", "template", "regex"]
-
-
-class OneOrMany:
-    """Annotation of a tuple: one item may be written where a list may stand."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(
-            lambda value: value if isinstance(value, list | tuple) else (value,), handler(source)
-        )
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        many = handler(schema)
-        return {"anyOf": [many["items"], many]}
 
 
 def _chosen(model: Settings, names: Iterable[str]) -> str:

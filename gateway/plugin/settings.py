@@ -270,6 +270,19 @@ class Off:
         return {**made, "anyOf": [{"const": "off"} if one == {"type": "null"} else one for one in made["anyOf"]]}
 
 
+class OneOrMany:
+    """Annotation of a tuple: one item may be written where a list may stand."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            lambda value: value if isinstance(value, list | tuple) else (value,), handler(source)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
+
+
 # -- what stands in a file ---------------------------------------------------------------------------------------------
 
 
