@@ -1,4 +1,4 @@
-"""access over real connections, behind `any:` of two authenticators: who gets in, who is told what, what the log has."""
+"""access over real connections, behind `any:` of two authenticators: who gets in, who is told what, what is logged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ listeners: [{bind: 127.0.0.1:0}]
 upstreams: {orders: {targets: ["${TARGET}"]}}
 routes:
   - name: orders
-    match: {path: /users/{user}/}
+    match: {path: "/users/{user}/"}
     upstream: orders
     plugins:
       - any:
@@ -28,7 +28,10 @@ routes:
             - {name: secrets, path: "/users/{user}/keys/", require: {strength: {acr: mfa, max_age: 5m}, role: admin}}
             - {name: own, require: {any: [{parameter: {user: principal}}, {claim: {realm_access.roles: support}}]}}
 """
-KEYS = "keys:\n  - {id: k, hash: 'sha256:d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272', principal: bob}\n"
+KEYS = """
+keys:
+  - {id: k, hash: 'sha256:d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272', principal: bob}
+"""
 
 
 def bearer(**claims):
