@@ -235,6 +235,7 @@ def frame(answer: Answer, status: int, lines: list[bytes], others: list[tuple[by
             lines.append(name + b": " + value)
     if named:
         lines = [line for line in lines if line.partition(b":")[0].lower() not in named]
+        answer.dated = answer.dated and b"date" not in named
     if status == 204 or status == 304 or status == 101:  # noqa: PLR1714 - two compares beat a look-up here
         answer.bodiless = True
         answer.length = 0

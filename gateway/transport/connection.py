@@ -1,15 +1,16 @@
 """One HTTP/1.1 connection to a target, on llhttp through httptools.
 
-`Connection` owns the socket and speaks to the parser. Rules that llhttp leaves to its user live here and in
-`gateway.transport.answer.frame`: a HEAD answer ends at its head, a body without framing ends with the connection,
-anything else that ends there was cut, and bytes that nobody asked for end the connection.
+`Connection` owns the socket and speaks to the parser. An answer of the plainest form never gets there
+(`gateway.transport.plain`). Rules that llhttp leaves to its user live here and in `gateway.transport.answer.frame`: a
+HEAD answer ends at its head, a body without framing ends with the connection, anything else that ends there was cut,
+and bytes that nobody asked for end the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
@@ -21,13 +22,21 @@ from gateway.errors import (
     TruncatedAnswer,
     UpstreamReset,
 )
+from gateway.http import Response
 from gateway.http.fields import KINDS
 from gateway.http.message import split_lines
-from gateway.transport.answer import FEW_BYTES, MANY, Answer, crowd, frame
+from gateway.transport.answer import FEW_BYTES, MANY, Answer, Inform, crowd, frame
+from gateway.transport.plain import plain_answer
 from gateway.transport.tunnel import RawTunnel
+
+if TYPE_CHECKING:
+    from gateway.services.clock import Deadlines
 
 HEAD_LIMIT: Final = 256 * 1024
 """Bytes of an answer's head, all interim answers included, that are read before it is given up as malformed."""
+_VERSIONS: Final = frozenset({"1.1", "1.0"})
+LEAVING: Final = 5.0
+"""Seconds for a target to take what was written before its connection was closed; then it is cut."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -39,6 +48,11 @@ class Connection(asyncio.BufferedProtocol):
         "_drain",
         "_head",
         "_head_bytes",
+        "_head_only",
+        "_held",
+        "_idle",
+        "_inform",
+        "_leaving",
         "_on_free",
         "_on_lost",
         "_others",
@@ -66,20 +80,27 @@ class Connection(asyncio.BufferedProtocol):
         self.loop = loop
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connection_made
         self._buffer = buffer
+        self._held: bytearray = buffer.obj  # type: ignore[assignment]
         self._on_free = on_free
         self._on_lost = on_lost
         self._parser: httptools.HttpResponseParser | None = None
         self._answer: Answer | None = None
+        """What the parser is at; None while nothing of an answer has come."""
+        self._head_only = False
+        self._idle: Deadlines | None = None
+        self._inform: Inform | None = None
         self._passing: list[bytes] = []
         """Lines that go on to the client as they are; after the head: trailers."""
         self._others: list[tuple[bytes, bytes]] = []
         """Fields that mean something here."""
-        self._head: asyncio.Future[None] | None = None
+        self._head: asyncio.Future[Response | Answer] | None = None
+        """Done when an answer's head is here; None while no answer, or the rest of one, is awaited."""
         self._head_bytes = 0
         self._sent = True
         self._paused_reading = False
         self._write_paused = False
         self._drain: asyncio.Future[None] | None = None
+        self._leaving: asyncio.TimerHandle | None = None
         self.tunnel: RawTunnel | None = None
         self.address = ""
         self.idle_since = 0.0
@@ -88,13 +109,16 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- what an exchange does ---------------------------------------------------------------------------------
 
-    def start(self, answer: Answer, data: bytes, *, sent: bool) -> asyncio.Future[None]:
-        """Send the head (and, if ``sent``, all of the body); the future is done when the answer's head is here."""
-        if self._parser is None:
-            self._parser = httptools.HttpResponseParser(self)
-        self._answer = answer
-        self._passing, self._others = [], []
-        self._head_bytes = 0
+    def start(
+        self, data: bytes, *, sent: bool, head_only: bool, idle: Deadlines | None, inform: Inform | None
+    ) -> asyncio.Future[Response | Answer]:
+        """Send the head (and, if ``sent``, all of the body); the future is done when the answer's head is here.
+
+        It holds the answer, or at once the response if that came in one piece.
+        """
+        self._head_only = head_only
+        self._idle = idle
+        self._inform = inform
         self._sent = sent
         self.used += 1
         head = self._head = self.loop.create_future()
@@ -133,13 +157,15 @@ class Connection(asyncio.BufferedProtocol):
                 self.transport.abort()
 
     def retire(self) -> None:
-        """Close an idle connection in an orderly way. Idempotent."""
+        """Close in an orderly way: what is written may still go out, for a while. Idempotent."""
         if not self.lost:
             self.lost = True
             self._leave_crowd()
             self._on_lost(self)
             if self.transport is not None:
                 self.transport.close()
+                # A target that does not read would keep the socket, which no pool counts any more.
+                self._leaving = self.loop.call_later(LEAVING, self.transport.abort)
 
     def on_deadline(self) -> None:
         """The head did not come in time."""
@@ -187,9 +213,33 @@ class Connection(asyncio.BufferedProtocol):
         if self.tunnel is not None:
             self.tunnel.feed(bytes(self._buffer[:nbytes]))
             return
-        answer, parser = self._answer, self._parser
-        if answer is None or parser is None:
-            self.close()  # bytes that nobody asked for: the next answer could not be told from them
+        answer, head = self._answer, self._head
+        if answer is None:
+            if head is None or head.done() or self.lost:
+                self.close()  # bytes that nobody asked for, or waits for: the next answer could not be told from them
+                return
+            response = plain_answer(self._held, nbytes) if self._sent and not self._head_only else None
+            if response is not None:
+                self._head = None
+                head.set_result(response)
+                self._on_free(self)
+                return
+            answer = self._begin()
+        self._parse(answer, nbytes)
+
+    def _begin(self) -> Answer:
+        """Something of an answer has come that is for the parser."""
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+        self._passing, self._others = [], []
+        self._head_bytes = 0
+        answer = self._answer = Answer(self, head_only=self._head_only, idle=self._idle, inform=self._inform)
+        return answer
+
+    def _parse(self, answer: Answer, nbytes: int) -> None:
+        parser = self._parser
+        if parser is None:
+            self.close()  # it ended with the head of an answer to HEAD
             return
         try:
             parser.feed_data(self._buffer[:nbytes])
@@ -208,8 +258,10 @@ class Connection(asyncio.BufferedProtocol):
         head = self._head
         if head is not None:
             self._head = None
-            if not head.done():
-                head.set_result(None)
+            if head.done():
+                self.close()  # nobody waits for it
+                return
+            head.set_result(answer)
         else:
             answer.wake()
         if answer.complete:
@@ -223,7 +275,7 @@ class Connection(asyncio.BufferedProtocol):
         if answer is not None and answer.until_close and not answer.complete:
             answer.complete = True
             answer.wake()
-        if answer is None:
+        if answer is None and self._head is None:
             self.retire()  # at once, so that no request goes out on a connection that is half closed
         return False
 
@@ -238,7 +290,7 @@ class Connection(asyncio.BufferedProtocol):
         if drain is not None and not drain.done():
             drain.set_exception(UpstreamReset(reason="connection lost while sending"))
         if head is not None and not head.done():
-            reused = self.used > 1 and self._head_bytes == 0
+            reused = self.used > 1 and answer is None
             kind = ConnectionReused if reused else UpstreamReset
             head.set_exception(kind(reason=f"connection closed before an answer ({exc})" if exc else "closed early"))
         if answer is not None and not answer.complete:
@@ -248,6 +300,8 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 answer.fail(TruncatedAnswer(reason="connection closed inside the body"))
         self._parser = None  # the parser and this object refer to each other
+        if self._leaving is not None:
+            self._leaving.cancel()
 
     def pause_writing(self) -> None:
         self._write_paused = True
@@ -280,7 +334,9 @@ class Connection(asyncio.BufferedProtocol):
         answer, parser = self._answer, self._parser
         if answer is None or parser is None:
             return
-        status = parser.get_status_code()
+        status, version = parser.get_status_code(), parser.get_http_version()
+        if version not in _VERSIONS:
+            raise MalformedAnswer(reason="another version than HTTP/1.1 or 1.0")
         lines, others = self._passing, self._others
         self._passing, self._others = [], []
         if status < 200 and status != 101:
@@ -292,7 +348,7 @@ class Connection(asyncio.BufferedProtocol):
         answer.status = status
         if answer.head_only and status != 101:
             answer.complete = answer.bodiless = True
-            answer.keep_alive = answer.keep_alive and parser.get_http_version() == "1.1"
+            answer.keep_alive = answer.keep_alive and version == "1.1"
             self._parser = None  # llhttp would wait for the body that Content-Length announces
 
     def on_body(self, chunk: bytes) -> None:
@@ -334,7 +390,7 @@ class Connection(asyncio.BufferedProtocol):
         answer.keep_alive = False
         head, self._head = self._head, None
         if head is not None and not head.done():
-            head.set_result(None)
+            head.set_result(answer)
 
 
 def _why(error: httptools.HttpParserError) -> str:

@@ -44,34 +44,40 @@ async def send(
     """
     head = encode_head(request, target, host)
     connection = (None if fresh else pool.take()) or await pool.acquire(timing.connect, fresh=fresh)
-    answer = Answer(connection, head_only=request.method == "HEAD", idle=timing.idle, inform=request.inform)
+    head_only = request.method == "HEAD"
     whole = request.body.whole
     if whole is None:
-        await _send_stream(connection, answer, head, request, timing)
+        arrived = connection.start(head, sent=False, head_only=head_only, idle=timing.idle, inform=request.inform)
+        answer = await _send_stream(connection, arrived, request, timing)
     else:
         deadline = timing.head
-        arrived = connection.start(answer, head + whole if whole else head, sent=True)
+        arrived = connection.start(
+            head + whole if whole else head, sent=True, head_only=head_only, idle=timing.idle, inform=request.inform
+        )
         if deadline is not None:
             deadline.add(connection)
         try:
-            await arrived
+            answer = await arrived
         except BaseException:
             connection.close()
             raise
         finally:
             if deadline is not None:
                 deadline.discard(connection)
+    if isinstance(answer, Response):
+        return answer
     response = answer.response()
     if connection.tunnel is not None:
         response.tunnel = connection.tunnel
     return response
 
 
-async def _send_stream(connection: Connection, answer: Answer, head: bytes, request: Request, timing: Timing) -> None:
-    arrived = connection.start(answer, head, sent=False)
+async def _send_stream(
+    connection: Connection, arrived: asyncio.Future[Response | Answer], request: Request, timing: Timing
+) -> Response | Answer:
     upload = connection.loop.create_task(_upload(connection, request.body, timing))
     try:
-        await arrived
+        answer = await arrived
     except BaseException:
         connection.close()
         upload.cancel()
@@ -82,6 +88,7 @@ async def _send_stream(connection: Connection, answer: Answer, head: bytes, requ
     if not upload.done():
         # Both directions stream at once; what is left of the upload ends with the exchange.
         request.when_done(lambda _exchange: _stop(upload))
+    return answer
 
 
 def _stop(upload: asyncio.Task[None]) -> None:

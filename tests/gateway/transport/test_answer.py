@@ -79,6 +79,11 @@ async def test_what_goes_on_to_the_client(status, fields, head_only, passed):
     assert framed(status, *fields, head_only=head_only)[1] == passed
 
 
+async def test_a_date_named_by_connection_is_not_the_answers():
+    made, lines = framed(200, (b"Connection", b"Date"), (b"Date", b"now"))
+    assert (lines, made.dated) == ([], False)
+
+
 @pytest.mark.parametrize(
     ("status", "fields"),
     [

@@ -13,7 +13,8 @@ from gateway.errors import (
     TruncatedAnswer,
     UpstreamReset,
 )
-from gateway.http import Request
+from gateway.http import Body, Request
+from gateway.transport import connection as module
 from gateway.transport.exchange import send
 
 
@@ -79,6 +80,10 @@ async def test_an_answer_is_read_as_it_is_framed(service, pool, timing, data, th
             id="a coding it may not use",
         ),
         pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000, "stay", MalformedAnswer, id="a head without end"),
+        pytest.param(
+            b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "stay", MalformedAnswer, id="HTTP/2.0"
+        ),
+        pytest.param(b"HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok", "stay", MalformedAnswer, id="HTTP/1.2"),
         pytest.param(b"", "stay", FirstByteTimeout, id="silence"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-", "stay", FirstByteTimeout, id="silence in the head"),
     ],
@@ -323,3 +328,37 @@ async def test_trailers_without_end_are_given_up(service, pool, timing, until):
     with pytest.raises(MalformedAnswer):
         await body_of(await send(connections, get(), "/", b"t", timing()))
     await until(lambda: connections.total == 0)
+
+
+async def test_a_target_that_does_not_read_keeps_no_socket_after_the_end(service, pool, timing, until, monkeypatch):
+    monkeypatch.setattr(module, "LEAVING", 0.05)
+
+    async def conduct(seen):
+        seen.writer.transport.pause_reading()
+        await seen.send(b"HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n")
+
+    class Endless:
+        trailers = None
+
+        async def read(self):
+            return b"x" * 65536
+
+        def close(self):
+            pass
+
+    target = await service(conduct)
+    target.reads_body = False
+    connections = pool(target.url)
+    transports = []
+    made = module.Connection.connection_made
+
+    def remember(self, transport):
+        transports.append(transport)
+        made(self, transport)
+
+    monkeypatch.setattr(module.Connection, "connection_made", remember)
+    request = get("POST", body=Body(None, Endless(), None))
+    assert (await send(connections, request, "/", b"t", timing())).status == 413
+    assert connections.total == 0
+    request.finish(None)
+    await until(lambda: transports[0].get_extra_info("socket") is None or transports[0].get_write_buffer_size() == 0)
