@@ -127,11 +127,18 @@ class AnyOf(Authenticator[Settings]):
     def __init__(self, members: Sequence[Authenticator[Any]], context: Any) -> None:
         super().__init__(Settings(), context)
         self.members = tuple(members)
+        self.dresses = any(member.dresses for member in members)
 
     def cleanse(self, request: Request) -> None:
         """All members' turn, the ones included that will not be asked."""
         for member in self.members:
             member.cleanse(request)
+
+    def dress(self, request: Request, response: Response) -> None:
+        """All members' turn: one that did not know the caller may have to say so."""
+        for member in self.members:
+            if member.dresses:
+                member.dress(request, response)
 
     async def authenticate(self, request: Request) -> Any:
         """The principal that the first knowing member found. Raises the first error of those that did not hold."""

@@ -183,6 +183,12 @@ class Authenticator(Plugin[S]):
 
     stage = Stage.AUTHENTICATE
     refuses = True
+    dresses: bool = False
+    """`dress` does something; set by itself."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.dresses = cls.dress is not Authenticator.dress
 
     async def authenticate(self, request: Request) -> Principal | None:
         """Who it is; None if there are no credentials of this kind. Raises GatewayError if they do not hold."""
@@ -199,15 +205,26 @@ class Authenticator(Plugin[S]):
         client wrote for the target to believe.
         """
 
+    def dress(self, request: Request, response: Response) -> None:
+        """Add to the answer what the caller must get with it, such as a cookie that was renewed.
+
+        Called in ``any:`` for every member, whoever knew the caller; not for answers to refusals of its own. Costs
+        nothing where not overridden.
+        """
+
     async def __call__(self, request: Request, proceed: Handler) -> Response:
         self.cleanse(request)
         try:
             principal = await self.authenticate(request)
         except GatewayError as error:
             self.refuse(error)
-            return await proceed(request)
-        if principal is None:
-            self.refuse(Unauthorized(headers=(("WWW-Authenticate", self.challenge()),), reason="no credentials"))
         else:
-            request.principal = principal
-        return await proceed(request)
+            if principal is None:
+                self.refuse(Unauthorized(headers=(("WWW-Authenticate", self.challenge()),), reason="no credentials"))
+            else:
+                request.principal = principal
+        if not self.dresses:
+            return await proceed(request)
+        response = await proceed(request)
+        self.dress(request, response)
+        return response

@@ -193,7 +193,7 @@ class Assembly:
     def _endpoints(self) -> None:
         runtime = self._runtime
         by_name = {route.name: route for route in runtime.routes}
-        seen: dict[str, str] = {}
+        seen: dict[str, tuple[str, Instance]] = {}
         exact = {
             normalize(path.exact, policy_of(route.match)): route.name
             for route in self._config.routes
@@ -204,13 +204,20 @@ class Assembly:
             for endpoint in instance.plugin.endpoints():
                 path = normalize(endpoint.path)
                 where = f"{instance.name} ({instance.id}) on route {instance.route}"
-                other = seen.get(path) or (f"route {exact[path]}" if path in exact else None)
-                if other is not None:
+                other, first = seen.get(path, (f"route {exact[path]}" if path in exact else "", None))
+                if first is not None and _alike(first, instance):
+                    continue
+                if other:
                     raise BuildError(f"{where} answers {path} itself, and so does {other}")
-                seen[path] = where
+                seen[path] = (where, instance)
                 route = by_name.get(instance.route, runtime.unrouted)
                 handler = compose((), endpoint.handler, runtime.render)
                 runtime.endpoints[path] = (route, handler, endpoint.methods)
+
+
+def _alike(one: Instance, other: Instance) -> bool:
+    """The same plugin with the same settings on two routes, or in ``defaults``: any of them may answer for all."""
+    return one.route != other.route and (one.name, one.key[-1]) == (other.name, other.key[-1])
 
 
 def _link(instance: Instance) -> Link:

@@ -311,6 +311,28 @@ def any_of(*found, mode=Mode.ENFORCE, given=None):
     return plugin, members
 
 
+class Renewing(Knows):
+    def dress(self, request, response):
+        response.edit_headers().add("Set-Cookie", self.context.id)
+
+
+async def test_members_dress_the_answer_whoever_knew_the_caller():
+    members = [made(Knows, "First"), made(Renewing, "Second"), made(Renewing, "Third")]
+    members[0].found = Principal("a")
+    plugin = AnyOf(members, Context(ports(), route="test", plugin="any", id="any"))
+    response = await chain(plugin)(request())
+    assert response.headers.getall("Set-Cookie") == ["Second", "Third"]
+    assert plugin.dresses
+    assert not AnyOf(members[:1], Context(ports(), route="test", plugin="any", id="any")).dresses
+
+
+async def test_what_an_authenticator_let_in_is_dressed_and_its_refusals_are_not():
+    alone = made(Renewing, "own")
+    assert (await chain(alone)(request())).headers.getall("Set-Cookie", []) == []
+    alone.found = Principal("a")
+    assert (await chain(alone)(request())).headers.getall("Set-Cookie") == ["own"]
+
+
 BAD = Unauthorized("expired", headers=(("WWW-Authenticate", 'Bearer error="invalid_token"'), ("X-Why", "1")))
 
 

@@ -214,3 +214,10 @@ async def test_a_collision_of_endpoints_is_a_load_error(services, given, words):
     with pytest.raises(BuildError, match=words):
         await build(config(*given["words"], more=given.get("more", "")), services)
     assert [note for note in NOTES if note.startswith("close")], "and what was open is closed"
+
+
+async def test_the_same_endpoint_of_the_same_settings_on_two_routes_is_one(services):
+    more = "  - {name: b, match: {path: /b/}, upstream: service, plugins: [{plugin: 'own:Noting', with: {word: %s}}]}"
+    runtime = await build(config("/login", more=more % "/login"), services)
+    assert list(runtime.endpoints) == ["/login"]
+    await runtime.close()

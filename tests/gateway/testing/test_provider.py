@@ -18,7 +18,8 @@ BACK = "https://app.test/callback"
 
 @pytest.fixture
 async def http():
-    async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("shop", "a%20secret%20of%20the%20shop%27s")) as session:
+    credentials = base64.b64encode(b"shop:a%20secret%20of%20the%20shop%27s").decode()
+    async with aiohttp.ClientSession(headers={"Authorization": f"Basic {credentials}"}) as session:
         yield session
 
 
