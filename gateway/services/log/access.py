@@ -52,14 +52,18 @@ class AccessLog:
         if len(path) > PATH or len(agent) > AGENT:
             path, agent = path[:PATH], agent[:AGENT]
         principal, error, trace = request.principal, exchange.error, request.trace
-        if principal is not None or error is not None or exchange.aborted:
+        tenant = request.tenant
+        if principal is not None or error is not None or exchange.aborted or tenant is not None:
             known = principal.id if principal is not None else ""
+            if tenant is None and principal is not None:
+                tenant = principal.tenant
             code, reason = (error.code, error.reason[:REASON]) if error is not None else ("", "")
-            if _odd(known + code + reason):
+            if _odd(known + code + reason + (tenant or "")):
                 self._write(exchange)
                 return
             more = (
                 (f',"principal":"{known}"' if principal is not None else "")
+                + (f',"tenant":"{tenant}"' if tenant is not None else "")
                 + (f',"error":"{code}","reason":"{reason}"' if error is not None else "")
                 + (',"aborted":true' if exchange.aborted else "")
             )
@@ -123,6 +127,11 @@ def record_of(exchange: Exchange, timestamp: str) -> dict[str, Any]:
     }
     if request.principal is not None:
         line["principal"] = request.principal.id
+    tenant = request.tenant
+    if tenant is None and request.principal is not None:
+        tenant = request.principal.tenant
+    if tenant is not None:
+        line["tenant"] = tenant
     if error is not None:
         line["error"], line["reason"] = error.code, error.reason[:REASON]
     if exchange.aborted:

@@ -39,7 +39,7 @@ def exchange(path: str = "/a", agent: str = "curl/8", *, principal: str = "", er
     return Exchange(request, None, status=200, duration=0.0125, sent_bytes=7, received_bytes=3, error=failure)
 
 
-def odd(**attributes: str) -> Exchange:
+def odd(**attributes: Any) -> Exchange:
     made = exchange()
     for name, value in attributes.items():
         setattr(made.request, name, value)
@@ -61,6 +61,10 @@ def view(fields: Any) -> Any:
         pytest.param(exchange("/" + "x" * 5000, "y" * 5000), id="too long"),
         pytest.param(exchange(principal='a"b'), id="a principal"),
         pytest.param(exchange(error=True), id="an error"),
+        pytest.param(odd(tenant="acme"), id="a tenant"),
+        pytest.param(odd(tenant='ac"me'), id="an odd tenant"),
+        pytest.param(odd(principal=Principal("ada", tenant="acme")), id="a principal's tenant"),
+        pytest.param(odd(principal=Principal("ada", tenant="acme"), tenant="other"), id="another tenant than its own"),
         pytest.param(odd(id='r"1'), id="a request id that a plugin set"),
         pytest.param(odd(target='unix:/a"b\\c'), id="an odd target"),
         pytest.param(odd(client_ip="a\nb"), id="a line break in the client's address"),
@@ -100,6 +104,15 @@ def test_the_fields() -> None:
         "agent": "curl/8",
         "trace": "0af7651916cd43dd8448eb211c80319c",
     }
+
+
+def test_the_tenant_is_the_one_found_for_the_request_else_the_callers() -> None:
+    sink = Kept()
+    log = AccessLog(sink)
+    log(odd(principal=Principal("ada", tenant="acme")))
+    log(odd(principal=Principal("ada", tenant="acme"), tenant="other"))
+    log(odd(tenant="alone"))
+    assert [line["tenant"] for line in sink.lines()] == ["acme", "other", "alone"]
 
 
 def test_processors_run_in_order_and_may_drop() -> None:
