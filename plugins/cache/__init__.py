@@ -1,0 +1,334 @@
+"""Keeps answers and uses them again: a shared cache as RFC 9111 has it, which asks a target once however many wait.
+
+What the origin says decides; operators may add to it. A fetch belongs to no client: whoever asks for the same meanwhile
+reads along, and when a target breaks off, it breaks off for all of them and nothing is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.errors import PayloadTooLarge
+from gateway.http import Handler, Request, Response
+from gateway.plugin import Context, Plugin, Stage
+from plugins.cache.answer import hit, own_taken_out
+from plugins.cache.asked import AUTHORIZATION, bits_of
+from plugins.cache.condition import merged
+from plugins.cache.counts import Counts
+from plugins.cache.dates import format_date
+from plugins.cache.entry import Entry, Place, fields_of_lines, update_lines
+from plugins.cache.fetch import Fetch
+from plugins.cache.flight import Flight
+from plugins.cache.freshness import Terms, Unstored, judge
+from plugins.cache.groups import groups_of
+from plugins.cache.key import KeyMaker, authority, digest
+from plugins.cache.memory import MOST_HITS, MemoryTier
+from plugins.cache.purge import Declared, Kind, Purge, PurgeLog, related
+from plugins.cache.settings import CacheSettings
+from plugins.cache.vary import Selecting, chosen_by
+from plugins.cache.visit import Visit
+
+__all__ = ["Cache", "CacheSettings"]
+
+MOST_FLIGHTS: Final = 1024
+"""Fetches under way at once; what comes then goes to the target on its own."""
+MOST_REMEMBERED: Final = 16384
+"""URLs of which something is remembered though nothing is stored."""
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"})
+"""Methods that change nothing (RFC 9110 §9.2.1 and the registry); any other invalidates."""
+
+
+class Passing:
+    """A URL whose answer was not for several."""
+
+    __slots__ = ("stores", "until")
+
+    def __init__(self, until: float, *, stores: bool) -> None:
+        self.until = until
+        self.stores = stores
+        """It was kept, to be validated for each request."""
+
+
+class Cache(Plugin[CacheSettings]):
+    stage = Stage.CACHE
+    recovers = True  # stale answers stand in for errors
+    buffers_body = True  # those of requests whose method was declared to have no effect
+
+    def __init__(self, settings: CacheSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self.clock = context.clock
+        self.rules = settings.rules()
+        self.memory: MemoryTier = MemoryTier(settings.memory, settings.max_variants)
+        self.purges = PurgeLog()
+        self.flights: dict[str, Flight] = {}
+        self.counts: Counts = Counts(context)
+        own = settings.targets[:1] if settings.targets[:1] == ("Sidegate-Cache-Control",) else ()
+        self.private_fields = frozenset(name.lower() for name in own)
+        self._keys = KeyMaker(settings)
+        self._methods = frozenset(settings.methods)
+        self._passing: OrderedDict[str, Passing] = OrderedDict()
+        self._hints: OrderedDict[str, Selecting] = OrderedDict()
+        self._declared = [Declared(each.on, each.purge, soft=each.soft) for each in settings.invalidate]
+        self._told = settings.status_header
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        self.purges.sweeps.append(self._sweep)
+        self.counts.show(self)
+
+    async def close(self) -> None:
+        if self._sweep in self.purges.sweeps:
+            self.purges.sweeps.remove(self._sweep)
+        self.counts.hide(self)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.memory.clear()
+
+    async def __call__(self, request: Request, proceed: Handler) -> Response:
+        method = request.method
+        if method not in self._methods or request.upgrade or request.body.length != 0:
+            return await self._unusual(request, proceed)
+        found = self._keys.of(request)
+        if found is None:
+            return await self._pass(request, proceed)
+        key, url = found
+        bits = bits_of(request)
+        entry = self.memory.index.get(key)
+        if (not bits or bits == AUTHORIZATION) and type(entry) is Entry and method == "GET":
+            now = self.clock.now()
+            if now < entry.early and entry.vouched == self.purges.seq:
+                if entry.hits < MOST_HITS:
+                    entry.hits += 1
+                counts = self.counts
+                counts.hits.value += 1
+                counts.hit_bytes.value += len(entry.body)
+                counts.age.observe(now - entry.born)
+                return hit(entry, now, told=self._told)
+        return await Visit(self, request, proceed, bits, key, url).run()
+
+    # -- what is not looked up ---------------------------------------------------------------------------------
+
+    async def _unusual(self, request: Request, proceed: Handler) -> Response:
+        method = request.method
+        if method in self._methods and not request.upgrade and method not in ("GET", "HEAD"):
+            return await self._with_body(request, proceed)
+        if method in SAFE or method in self._methods or request.upgrade:
+            return await self._pass(request, proceed)
+        response = await proceed(request)
+        if response.status < 400 and response.error is None:
+            await self._invalidate(request, response)
+        self.tell(response, f"fwd=method; fwd-status={response.status}")
+        return response
+
+    async def _with_body(self, request: Request, proceed: Handler) -> Response:
+        """A request whose body tells answers apart (the operator says that it changes nothing)."""
+        try:
+            body = await request.body.read(self.settings.max_request)
+        except PayloadTooLarge:
+            return await self._pass(request, proceed)
+        found = self._keys.of(request)
+        if found is None:
+            return await self._pass(request, proceed)
+        key, url = f"{found[0]}\n{request.method}={digest(body)}", found[1]
+        return await Visit(self, request, proceed, bits_of(request), key, url).run()
+
+    async def _pass(self, request: Request, proceed: Handler) -> Response:
+        response = await proceed(request)
+        self.count("pass")
+        self.tell(response, f"fwd=bypass; fwd-status={response.status}")
+        return response
+
+    async def _invalidate(self, request: Request, response: Response) -> None:
+        """What a successful unsafe request makes out of date (RFC 9111 §4.4, RFC 9875 §3, and what was declared)."""
+        host = authority(request)
+        purges = [Purge(Kind.URL, self._keys.url_of(request, host))]
+        purges += [Purge(Kind.URL, url) for url in related(request, response, host)]
+        groups = groups_of(response.headers.getall("Cache-Group-Invalidation", ()))
+        purges += [Purge(Kind.GROUP, f"{host}\n{name}") for name in groups]
+        for declared in self._declared:
+            purges += declared.purges(request.method, request.path)
+        await self.purge(purges)
+
+    # -- stored answers ----------------------------------------------------------------------------------------
+
+    async def find(self, key: str, request: Request) -> Entry | None:
+        """The stored answer that the request selects and that no purge speaks of."""
+        entry = self.memory.find(key, request.headers)
+        if entry is None or not self.purged(entry):
+            if entry is not None and entry.hits < MOST_HITS:
+                entry.hits += 1
+            return entry
+        return None
+
+    def purged(self, entry: Entry) -> bool:
+        """Whether it is gone by a purge; one that is only to be stale is made so."""
+        if entry.vouched == self.purges.seq:
+            return False
+        purge = self.purges.judge(entry)
+        if purge is None:
+            return False
+        if purge.soft:
+            entry.soften(self.clock.now())
+            entry.vouched = self.purges.seq
+            return False
+        self.memory.remove(entry)
+        return True
+
+    def put(self, entry: Entry) -> bool:
+        """Keep it."""
+        return self.memory.put(entry)
+
+    def discard(self, entry: Entry) -> None:
+        """It does not hold any more."""
+        self.memory.remove(entry)
+
+    def suits(self, entry: Entry, request: Request) -> bool:
+        """Whether the request selects it."""
+        return not entry.selecting or chosen_by(entry.selecting, request.headers) == entry.chosen
+
+    def freshen(self, entry: Entry, response: Response, asked: float, *, seq: int, authorized: bool) -> Entry:
+        """A stored answer with what a 304, or the answer to a HEAD, says of it; kept in its place if it may be."""
+        arrived = self.clock.time()
+        update = update_lines(response)
+        if not any(name.lower() == b"date" for name, _ in update):
+            update.append((b"Date", format_date(arrived).encode()))
+        lines = merged(entry.lines, update)
+        headers = fields_of_lines(lines)
+        for line in response.headers.getall("Age", ()):
+            headers.add("Age", line)
+        terms = judge(entry.status, headers, self.rules, authorized=authorized, asked=asked, arrived=arrived)
+        if isinstance(terms, Unstored):
+            self.discard(entry)
+            terms, keeps = Terms(0.0, 0.0, True, True, 0.0, 0.0, 0.0, True), False
+        else:
+            keeps = not self.purges.missed_by(entry.url, entry.groups, seq)
+        made = entry.refreshed(lines, seq)
+        made.delay, made.hits = entry.delay, entry.hits
+        made.hold(terms, self.clock.now(), arrived, self.settings.early_refresh)
+        if keeps:
+            self.put(made)
+        return made
+
+    # -- fetches -----------------------------------------------------------------------------------------------
+
+    def flight_key(self, key: str, request: Request) -> str:
+        """What a fetch is known by: the key, and the fields by which its answers were told apart before."""
+        names = self._hints.get(key)
+        return key if names is None else f"{key}\n{chosen_by(names, request.headers)}"
+
+    def relabel(self, flight: Flight, place: Place) -> None:
+        """The answer varies: who asks for the same variant may still join."""
+        self._hints[place.key] = place.selecting
+        if len(self._hints) > MOST_REMEMBERED:
+            self._hints.popitem(last=False)
+        label = f"{place.key}\n{place.chosen}"
+        if flight.label and flight.label != label:
+            self.flights.pop(flight.label, None)
+            flight.label = label if self.flights.setdefault(label, flight) is flight else ""
+
+    def fly(self, visit: Visit, entry: Entry | None, *, alone: bool) -> Flight | None:
+        """Begin a fetch; None if too many are under way."""
+        if self.counts.in_flight >= MOST_FLIGHTS:
+            return None
+        request = visit.request
+        flight = Flight(request, self.purges.seq, self.clock.now())
+        if not alone:
+            flight.label = self.flight_key(visit.key, request)
+            self.flights[flight.label] = flight
+        fetch = Fetch(self, flight, request, visit.proceed, Place(visit.key, visit.url), entry)
+        fetch.authorized = self.shares_authorized(request, visit.bits)
+        self.counts.in_flight += 1
+        task = self.context.spawn(fetch.run(), f"cache fetch {visit.url[:100]}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return flight
+
+    def refresh(self, entry: Entry, visit: Visit) -> None:
+        """Fetch anew in the background, unless that is under way."""
+        if self.flight_key(visit.key, visit.request) in self.flights:
+            return
+        request = visit.request.fork(body=visit.request.body)
+        request.inform = None  # its client has its answer by then
+        self.fly(Visit(self, request, visit.proceed, visit.bits, visit.key, visit.url), entry, alone=False)
+
+    def landed(self, flight: Flight) -> None:
+        """Nobody can join any more."""
+        if flight.label and self.flights.get(flight.label) is flight:
+            del self.flights[flight.label]
+        flight.label = ""
+
+    def shares_authorized(self, request: Request, bits: int) -> bool:
+        """Whether the request has credentials, and a stored answer could go to somebody else."""
+        if not bits & AUTHORIZATION:
+            return False
+        return not (self.settings.authenticated and self._keys.apart(request))
+
+    def draw(self, entry: Entry, now: float) -> bool:
+        """Whether this request is the one that fetches early (XFetch): ever more likely the nearer the end."""
+        gap = entry.delay * self.settings.early_refresh
+        return now - gap * math.log(1.0 - random.random()) >= entry.fresh_until  # noqa: S311 - chance, no secret
+
+    def passing(self, key: str) -> Passing | None:
+        """What is remembered of a URL whose answer was not for several."""
+        found = self._passing.get(key)
+        if found is not None and found.until <= self.clock.now():
+            del self._passing[key]
+            return None
+        return found
+
+    def remember(self, key: str, *, stores: bool) -> None:
+        """Its answer was not for several."""
+        self._passing.pop(key, None)
+        self._passing[key] = Passing(self.clock.now() + self.settings.pass_memory, stores=stores)
+        if len(self._passing) > MOST_REMEMBERED:
+            self._passing.popitem(last=False)
+
+    # -- purges ------------------------------------------------------------------------------------------------
+
+    async def purge(self, purges: Sequence[Purge]) -> None:
+        """Declare out of date, here and wherever else it is stored."""
+        for purge in purges:
+            self.purges.add(purge)
+
+    def _sweep(self, purges: Sequence[Purge]) -> None:
+        """Take out what purges speak of that are about to be forgotten."""
+        hard = [purge for purge in purges if not purge.soft]
+        now = self.clock.now()
+        by_url = {purge.what: purge for purge in purges if purge.kind is Kind.URL}
+        others = [purge for purge in purges if purge.kind is not Kind.URL]
+        del hard
+        for entry in self.memory:
+            found = [each for each in others if each.seq > entry.seq and each.matches(entry.url, entry.groups)]
+            if (named := by_url.get(entry.url)) is not None and named.seq > entry.seq:
+                found.append(named)
+            if any(not each.soft for each in found):
+                self.memory.remove(entry)
+            elif found:
+                entry.soften(now)
+
+    # -- what is counted and told ------------------------------------------------------------------------------
+
+    def count(self, result: str) -> None:
+        """A request that ended so."""
+        self.counts.results[result].value += 1
+
+    def tell(self, response: Response, note: str) -> None:
+        """``Cache-Status`` on an answer that was not stored, and off with what only we are told."""
+        line = b"Cache-Status: sidegate; " + note.encode()
+        lines = response.lines
+        if lines is not None and not response.edited:
+            response.lines = own_taken_out(lines, self.private_fields)
+            if self._told:
+                response.lines = [*response.lines, line]
+            return
+        edited = response.edit_headers()
+        for name in self.private_fields:
+            edited.popall(name, None)
+        if self._told:
+            edited.add("Cache-Status", line[14:].decode())
