@@ -38,12 +38,17 @@ _SMOOTHING: Final = 0.1
 class LiveAttempt(Attempt):
     """What the plugins of the attempt chain see, and what the end of that chain needs."""
 
-    __slots__ = ("forwarder", "fresh", "live", "path", "timing")
+    __slots__ = ("authority", "forwarder", "fresh", "live", "timing")
 
     def __init__(self, course: Course, live: LiveTarget, limit: float, timing: Timing, *, fresh: bool) -> None:
-        super().__init__(course.upstream.name, live.name, course.number, monotonic() + limit)
+        asked, told = course.request.host, course.forwarder.host
+        self.authority = live.authority if told is None else told
+        """As `Forwarder.host`; empty: the client's."""
+        host = self.authority.decode("ascii", "replace") or asked
+        super().__init__(
+            course.upstream.name, live.name, course.number, monotonic() + limit, path=course.path, host=host
+        )
         self.forwarder = course.forwarder
-        self.path = course.path
         self.live = live
         self.timing = timing
         self.fresh = fresh
@@ -288,13 +293,11 @@ class Course:
 
 async def exchange(attempt: LiveAttempt, request: Request) -> Response:
     """One exchange with one target, counted. Raises what `send` does."""
-    live, forwarder = attempt.live, attempt.forwarder
-    upstream = forwarder.upstream
-    host = live.authority if forwarder.host is None else forwarder.host
+    live, upstream = attempt.live, attempt.forwarder.upstream
     started = monotonic()
     live.active += 1
     try:
-        response = await send(live.pool, request, attempt.path, host, attempt.timing, fresh=attempt.fresh)
+        response = await send(live.pool, request, attempt.path, attempt.authority, attempt.timing, fresh=attempt.fresh)
     except GatewayError as error:
         live.active -= 1
         upstream.record(live, error)

@@ -52,11 +52,17 @@ class Route:
 class Attempt:
     """One try at one target, seen by the plugins of the attempt chain."""
 
-    __slots__ = ("deadline", "number", "target", "upstream")
+    __slots__ = ("deadline", "host", "number", "path", "target", "upstream")
 
-    def __init__(self, upstream: str, target: str, number: int, deadline: float) -> None:
+    def __init__(
+        self, upstream: str, target: str, number: int, deadline: float, *, path: str = "/", host: str = ""
+    ) -> None:
         self.upstream = upstream
         self.target = target
+        self.path = path
+        """Path and query as they go to the target, rewritten and percent-encoded. A plugin may change it."""
+        self.host = host
+        """The ``Host`` that goes to the target."""
         self.number = number
         """1 for the first."""
         self.deadline = deadline

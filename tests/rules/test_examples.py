@@ -24,7 +24,14 @@ FILES = [ROOT / "gateway.yaml", *sorted(EXAMPLES.rglob("*.yaml"))]
 # What is loaded together. A file of an environment need not stand alone.
 SETS = [[file] for file in FILES if file.name != "prod.yaml"]
 SETS.append([EXAMPLES / "environments" / "base.yaml", EXAMPLES / "environments" / "prod.yaml"])
-ENVIRON = {"ADMIN_TOKEN": "a token", "REDIS_URL": "redis://127.0.0.1:6379/0"}
+ENVIRON = {
+    "ADMIN_TOKEN": "a token",
+    "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "STRIPE_API_KEY": "sk_test_1",
+    "TELNYX_API_KEY": "KEY1",
+    "PARTNER_CLIENT_ID": "us",
+    "PARTNER_CLIENT_SECRET": "ours",
+}
 
 
 def name(files: list[Path]) -> str:

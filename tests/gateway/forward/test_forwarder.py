@@ -495,6 +495,23 @@ async def test_the_attempt_chain_runs_once_per_attempt_on_a_fork(service, upstre
     assert sorted(number for number, _ in recorder.ended) == [1, 1, 2, 2], "the one that answered with the exchange"
 
 
+@pytest.mark.parametrize("host", [None, "preserve", "api.test"], ids=["the target's", "the client's", "another"])
+async def test_an_attempt_says_what_goes_on_the_wire_and_its_path_may_be_changed(service, upstream, get, host):
+    target, found = await service(), []
+
+    async def plugin(request, proceed):
+        found.append((request.attempt.path, request.attempt.host))
+        request.attempt.path += "&key=1"
+        return await proceed(request)
+
+    live = upstream(target.url, attempt=lambda last: lambda request: plugin(request, last))
+    forward = live.forwarder(live.settings.timeout, rewrite=lambda path, _params: f"/v1{path}", host=host)
+    await forward(get("/a%20b", query="c=d"))
+    told = {None: target.url.removeprefix("http://"), "preserve": "client.example", "api.test": "api.test"}[host]
+    assert found == [("/v1/a%20b?c=d", told)]
+    assert (target.requests[0].path, target.requests[0].header("host")) == ("/v1/a%20b?c=d&key=1", told)
+
+
 async def test_a_breaker_that_refuses_sends_the_request_elsewhere(service, upstream, way, get):
     first, second = await service(), await service()
     recorder = Recorder(refuse=[first.url])
