@@ -25,6 +25,13 @@ class Tunnel(Protocol):
         """The next bytes from the target; ``b""`` when it has closed its side."""
         ...
 
+    def wake(self) -> None:
+        """Have the `read` that waits, or else the next that would wait, return ``b""`` though nothing has ended.
+
+        For a plugin around the tunnel that has something to say to the client while the target is silent.
+        """
+        ...
+
     async def write(self, data: bytes) -> None:
         """Send to the target, waiting while it does not keep up."""
         ...

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class RawTunnel:
     """The target's side after a 101: bytes both ways, no HTTP."""
 
-    __slots__ = ("_chunks", "_connection", "_ended", "_idle", "_reader", "_waiting")
+    __slots__ = ("_chunks", "_connection", "_ended", "_idle", "_reader", "_waiting", "_woken")
 
     def __init__(self, connection: Connection, idle: Deadlines | None = None) -> None:
         self._connection = connection
@@ -27,6 +27,7 @@ class RawTunnel:
         self._waiting = 0
         self._reader: asyncio.Future[None] | None = None
         self._ended = False
+        self._woken = False
 
     def feed(self, data: bytes) -> None:
         """Bytes arrived; ``b""`` is the end."""
@@ -41,8 +42,16 @@ class RawTunnel:
             self._ended = True
             if self._idle is not None:
                 self._idle.discard(self)
+        self._stir()
+
+    def _stir(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+    def wake(self) -> None:
+        """Have the `read` that waits, or else the next that would wait, return ``b""`` though nothing has ended."""
+        self._woken = True
+        self._stir()
 
     @property
     def gone(self) -> bool:
@@ -52,7 +61,8 @@ class RawTunnel:
     async def read(self) -> bytes:
         """The next bytes; ``b""`` when the target has closed its side."""
         while not self._chunks:
-            if self._ended:
+            if self._ended or self._woken:
+                self._woken = False
                 return b""
             self._reader = self._connection.loop.create_future()
             try:

@@ -78,3 +78,21 @@ async def test_silence_ends_a_tunnel_and_talk_keeps_it(talk):
         await asyncio.sleep(0.02)
     assert connection.lost
     wheel.close()
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["a read that waits", "the next read that would"])
+async def test_a_read_is_woken_once_and_nothing_is_lost(waits: bool):
+    tunnel = RawTunnel(Connection())
+    if waits:
+        waiting = asyncio.ensure_future(tunnel.read())
+        await asyncio.sleep(0)
+        tunnel.wake()
+        assert await waiting == b""
+    else:
+        tunnel.feed(b"a")
+        tunnel.wake()
+        assert [await tunnel.read(), await tunnel.read()] == [b"a", b""]
+    waiting = asyncio.ensure_future(tunnel.read())
+    await asyncio.sleep(0)
+    tunnel.feed(b"b")
+    assert await waiting == b"b"
