@@ -509,7 +509,7 @@ async def test_an_attempt_says_what_goes_on_the_wire_and_its_path_may_be_changed
     await forward(get("/a%20b", query="c=d"))
     told = {None: target.url.removeprefix("http://"), "preserve": "client.example", "api.test": "api.test"}[host]
     assert found == [("/v1/a%20b?c=d", told)]
-    assert (target.requests[0].path, target.requests[0].header("host")) == ("/v1/a%20b?c=d&key=1", told)
+    assert (target.requests[0].line, target.requests[0].header("host")) == ("GET /v1/a%20b?c=d&key=1 HTTP/1.1", told)
 
 
 async def test_a_breaker_that_refuses_sends_the_request_elsewhere(service, upstream, way, get):
