@@ -6,7 +6,6 @@ import hmac
 import json
 
 import pytest
-from pydantic import ValidationError
 
 from gateway.http import Attempt, Response
 from gateway.testing import answering, exchange, opened, ports, request, settings_of
@@ -154,22 +153,6 @@ async def test_without_a_token_nothing_is_sent():
         response = await live(leaving(), target)
         assert (response.status, response.error.code) == (503, "upstream_token_unavailable")
     assert target.calls == 0
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        pytest.param({}, id="no way at all"),
-        pytest.param({**OAUTH, "basic": {"username": "a", "password": "b"}}, id="two in one field"),
-        pytest.param({**OAUTH, "headers": {"authorization": "x"}}, id="a fixed one beside"),
-        pytest.param({"basic": {"username": "a:b", "password": "c"}}, id="a name with a colon"),
-        pytest.param({"hmac": {"secret": "k", "signed": "{secret}"}}, id="a placeholder that is not known"),
-        pytest.param({"query": {"a b": "c"}}, id="a parameter that has no name"),
-    ],
-)
-def test_settings_that_are_refused(settings):
-    with pytest.raises(ValidationError):
-        settings_of(UpstreamAuth, settings)
 
 
 @pytest.mark.parametrize(
