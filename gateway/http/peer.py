@@ -19,6 +19,7 @@ class Peer:
         "_lines_host",
         "address",
         "certificate",
+        "chain",
         "fields",
         "passing",
         "port",
@@ -34,6 +35,7 @@ class Peer:
         scheme: str = "http",
         trusted: bool = False,
         certificate: dict[str, Any] | None = None,
+        chain: tuple[bytes, ...] = (),
     ) -> None:
         self.address = address
         """The socket's other end, or what the PROXY protocol said; empty for a unix socket without it."""
@@ -43,6 +45,8 @@ class Peer:
         """It is one of ``trusted_proxies``."""
         self.certificate = certificate
         """The verified client certificate, as `ssl.SSLSocket.getpeercert` gives it."""
+        self.chain = chain
+        """The same in DER, then those that lead to the authority; of a resumed session perhaps only itself."""
         self.fields: Sequence[tuple[bytes, bytes]] | None = None
         """The fields of the last request that had nothing special among them."""
         self.passing = b""

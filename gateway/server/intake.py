@@ -27,6 +27,7 @@ from gateway.errors import (
 from gateway.http import Body, Request
 from gateway.http.peer import Peer
 from gateway.server.forwarded import believe
+from gateway.server.tls import verified_chain
 from gateway.services.ids import accepted_request_id, continue_trace, make_trace, request_id
 
 if TYPE_CHECKING:
@@ -214,11 +215,13 @@ def peer_of(transport: asyncio.BaseTransport, edge: Edge) -> Peer:
     """What the socket says of a connection."""
     name = transport.get_extra_info("peername")
     address = address_of(name)
-    tls = transport.get_extra_info("ssl_object") is not None
+    tls = transport.get_extra_info("ssl_object")
+    certificate = (transport.get_extra_info("peercert") or None) if tls is not None else None
     return Peer(
         address,
         int(name[1]) if address else 0,
-        scheme="https" if tls else "http",
+        scheme="https" if tls is not None else "http",
         trusted=edge.is_trusted(address),
-        certificate=(transport.get_extra_info("peercert") or None) if tls else None,
+        certificate=certificate,
+        chain=verified_chain(tls) if certificate is not None else (),
     )

@@ -59,9 +59,16 @@ class Announced:
                 scheme=scheme,
                 trusted=self.own and socket.trusted,
                 certificate=socket.certificate,
+                chain=socket.chain,
             )
-        trusted = edge.is_trusted(self.address)
-        return Peer(self.address, self.port, scheme=scheme, trusted=trusted, certificate=socket.certificate)
+        return Peer(
+            self.address,
+            self.port,
+            scheme=scheme,
+            trusted=edge.is_trusted(self.address),
+            certificate=socket.certificate,
+            chain=socket.chain,
+        )
 
 
 def parse(data: bytes) -> Announced | None:

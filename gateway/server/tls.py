@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from gateway.config.listener import ListenerTls
@@ -17,6 +18,8 @@ POLL: Final = 5.0
 """Seconds between two looks at the files. A look is three ``stat`` calls, works on every file system, and follows the
 symbolic links that Kubernetes swaps under a mounted secret."""
 
+_DER: Final = 2
+"""`_ssl.ENCODING_DER`."""
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 Signature = tuple[tuple[int, int, int], ...]
@@ -35,6 +38,23 @@ def make_context(settings: ListenerTls) -> ssl.SSLContext:
         required = settings.client_auth == "required"
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     return context
+
+
+def verified_chain(connection: Any) -> tuple[bytes, ...]:
+    """A client's certificate in DER, then those up to the authority that vouches for it.
+
+    ``connection`` is an `ssl.SSLObject` whose peer was verified. A resumed session does not say the rest of the chain.
+    """
+    leaf = connection.getpeercert(binary_form=True)
+    if leaf is None:
+        return ()
+    if sys.version_info >= (3, 13):
+        found = connection.get_verified_chain()
+    else:  # the same, before it was made public
+        inner = getattr(connection, "_sslobj", None)
+        got = inner.get_verified_chain() if hasattr(inner, "get_verified_chain") else None
+        found = [each.public_bytes(_DER) for each in got or ()]
+    return (leaf, *found[1:]) if found and found[0] == leaf else (leaf,)
 
 
 class ServerTls:

@@ -82,6 +82,8 @@ def files(authority: Authority, tmp_path: Path) -> tuple[Path, Path]:
 async def told(request: Request) -> Response:
     certificate = request.peer.certificate
     name = dict(each[0] for each in certificate["subject"])["commonName"] if certificate else "nobody"
+    if request.path == "/chain":
+        return Response(200, body=b" ".join(each.hex().encode() for each in request.peer.chain))
     return Response(200, body=f"{request.scheme} {name} {request.client_ip}".encode())
 
 
@@ -119,10 +121,10 @@ def client(authority: Authority, identity: Any = None, **attributes: Any) -> ssl
     return context
 
 
-async def ask(port: int, context: ssl.SSLContext) -> tuple[bytes, ssl.SSLObject]:
+async def ask(port: int, context: ssl.SSLContext, path: bytes = b"/") -> tuple[bytes, ssl.SSLObject]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     found = writer.get_extra_info("ssl_object")
-    writer.write(CLOSING)
+    writer.write(CLOSING.replace(b" / ", b" %b " % path))
     answer = await asyncio.wait_for(reader.read(), 5)
     writer.close()
     return answer.partition(b"\r\n\r\n")[2], found
@@ -176,6 +178,17 @@ async def test_client_certificates(listen, authority, files, tmp_path, auth, who
     else:
         body, _ = await ask(opened.port, client(authority, identity))
         assert body == expected
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_the_chain_of_a_client_certificate(listen, authority, files, version):
+    opened = await listen(ListenerTls(cert=files[0], key=files[1], client_ca=authority.path, client_auth="optional"))
+    identity = authority.issue("alice")
+    body, _ = await ask(opened.port, client(authority, identity, maximum_version=version), b"/chain")
+    wanted = [ssl.PEM_cert_to_DER_cert(path.read_text()) for path in (identity[0], authority.path)]
+    assert [bytes.fromhex(each.decode()) for each in body.split()] == wanted
+    body, _ = await ask(opened.port, client(authority), b"/chain")
+    assert body == b""
 
 
 async def test_a_renewed_certificate_is_taken_up(listen, authority, files):
