@@ -1,9 +1,5 @@
 """A client's connection: aiohttp's request parser and flow control with a loop of our own around them.
 
-This is the one module that relies on parts of aiohttp which are not public API: the attributes of `RequestHandler` that
-its own ``start`` and ``data_received`` use. pyproject.toml pins the minor version, and
-``tests/gateway/server/test_connection.py`` fails when one of them moves.
-
 Why our own loop: aiohttp makes a task, a writer, a request object and two futures for every request, and answers
 malformed ones in HTTP/1.0 with the client's bytes in the answer. Here one task serves a connection, a request is our
 `gateway.http.Request`, an answer that is whole goes out in one write, and everything that is refused is refused by the
@@ -17,123 +13,54 @@ import contextlib
 import logging
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final
 
 from aiohttp import StreamReader, web
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
-from gateway.errors import ClientClosed, GatewayError, HeadTooLarge, MalformedAnswer, RequestTimeout
+from gateway.errors import ClientClosed, GatewayError, MalformedAnswer, RequestTimeout
 from gateway.http import Body, Fields, Request, Response
-from gateway.http.peer import Peer
-from gateway.server import intake
 from gateway.server.answer import CONTINUE, encode_answer, encode_interim
 from gateway.server.body import ClientBody
+from gateway.server.edge import Edge
+from gateway.server.intake import Head, peer_of, request_of
 from gateway.server.proxy_protocol import Announced
+from gateway.server.receiving import Preface, Receiver
 from gateway.server.sending import received, send
 from gateway.server.tunnel import ClientSide, pump
-from gateway.services.clock import Deadlines
 from gateway.services.ids import request_id
-
-if TYPE_CHECKING:
-    from gateway.server.edge import Edge
 
 log = logging.getLogger("gateway.server")
 
 _RESET: Final = struct.pack("ii", 1, 0)
 """For ``SO_LINGER``: close at once, with RST and not with FIN."""
-_READ: Final = 64 * 1024
 _SMALL: Final = 64 * 1024
 """Bytes of an unread body that are read away so that the connection can be kept."""
 
 
-class Preface(Protocol):
-    """What a connection may begin with before HTTP: the PROXY protocol."""
-
-    def feed(self, connection: ClientConnection, data: bytes) -> bytes | None:
-        """What is left after the preface, or None while it is not whole. May refuse or abort the connection."""
-        ...
-
-
-class ClientConnection(RequestHandler):
+class ClientConnection(Receiver):
     """One client connection, from accept to close; serves its requests one after the other."""
 
-    __slots__ = (
-        "_asked",
-        "_broken",
-        "_due",
-        "_error",
-        "_head_bytes",
-        "_head_end",
-        "_inside",
-        "_switched",
-        "_tunnel",
-        "announced",
-        "edge",
-        "host",
-        "peer",
-        "preface",
-    )
+    __slots__ = ("_asked", "_switched", "_tunnel", "announced")
 
     def __init__(self, manager: EdgeServer, loop: asyncio.AbstractEventLoop, preface: Preface | None) -> None:
-        limits = manager.edge.limits
-        # A different number than the line's, so that the error tells which of the two was too long.
-        field_limit = limits.header if limits.header != limits.url else limits.header + 1
-        super().__init__(
-            manager,
-            loop=loop,
-            keepalive_timeout=0,  # our own deadlines serve all connections with one timer each
-            access_log=None,  # type: ignore[arg-type]
-            max_line_size=limits.url,
-            max_field_size=field_limit,
-            max_headers=limits.headers,
-            read_bufsize=_READ,
-            auto_decompress=False,
-        )
-        self.edge: Edge = manager.edge
-        self.peer = Peer("")
-        self.preface = preface
+        super().__init__(manager, loop, preface)
         self.announced: Announced | None = None
         """What a balancer said of this connection before TLS began."""
-        self.host: str | None = None
-        """The last Host that was found valid: a connection seldom asks for another."""
         self._asked = False
         """A request came."""
-        self._error: GatewayError | None = None
-        self._broken = False
-        self._head_bytes = 0
-        """Of a head that is not whole yet."""
-        self._head_end = b""
-        """Its last three bytes: the empty line may be cut."""
-        self._inside: StreamReader | None = None
-        """The body that the parser is in the middle of, if any."""
-        self._due: Deadlines | None = None
         self._tunnel: ClientSide | None = None
         self._switched: Request | None = None
         """What the tunnel began with."""
-
-    def fresh_parser(self) -> HttpRequestParser:
-        """A parser like this connection's own, at the beginning of a request."""
-        return HttpRequestParser(
-            self,
-            self._loop,
-            _READ,
-            max_line_size=self.max_line_size,
-            max_field_size=self.max_field_size,
-            max_headers=self.max_headers,
-            payload_exception=RequestPayloadError,
-            auto_decompress=False,
-        )
 
     # -- asyncio and aiohttp -----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         edge = self.edge
-        self.peer = intake.peer_of(transport, edge)
+        self.peer = peer_of(transport, edge)
         if self.announced is not None:
             self.peer = self.announced.peer(self.peer, edge)
         if edge.crowded() or (self.preface is not None and not self.peer.trusted):
@@ -162,116 +89,6 @@ class ClientConnection(RequestHandler):
             return None
         self._tunnel.feed_eof()
         return True
-
-    def data_received(self, data: bytes) -> None:
-        """Feed the parser; what it refuses becomes an error of our catalogue instead of aiohttp's answer."""
-        if self._force_close or self._close or self._broken:
-            return
-        if self._payload_parser is not None or self._upgraded or self._parser is None:
-            super().data_received(data)
-            return
-        if self.preface is not None:
-            rest = self.preface.feed(self, data)
-            if rest is None:
-                return
-            self.preface, data = None, rest
-        inside = self._inside
-        if inside is not None and inside.is_eof():
-            inside = self._inside = None
-        try:
-            messages, upgraded, tail = self._parser.feed_data(data)
-        except HttpProcessingError as error:
-            if self._head_bytes == 0 and inside is None:
-                self._enqueue(intake.before_the_error(self, data), data)
-            self.refuse(intake.refusal(error, self.max_line_size))
-            return
-        if messages:
-            message, payload = messages[0]
-            if (
-                len(messages) > 1
-                or payload is not EMPTY_PAYLOAD
-                or message.upgrade
-                or self._head_bytes
-                or len(data) > self.edge.limits.head
-            ):
-                self._enqueue(messages, data)
-                if upgraded:
-                    self._upgraded, self._message_tail = True, tail
-                return
-            # One request, without a body and all in one piece: nearly every time.
-            self._inside = None
-            queue = self._messages
-            queue.append(messages[0])
-            waiter = self._waiter
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
-            if len(queue) >= self._max_msg_queue_size and not self._buffer_paused:
-                self._pause_reading_for_buffer()
-        elif data and (inside is None or inside.is_eof()):
-            self._more_of_a_head(data, begins=inside is not None)
-
-    def _enqueue(self, messages: Sequence[Any], data: bytes) -> None:
-        """Requests whose heads are whole."""
-        if not messages:
-            return
-        if len(data) + self._head_bytes > self.edge.limits.head and intake.too_large(messages, self.edge.limits.head):
-            self.refuse(HeadTooLarge(reason=f"head of more than {self.edge.limits.head} bytes"))
-            return
-        message, payload = messages[-1]
-        self._inside = None if payload is EMPTY_PAYLOAD or payload.is_eof() else payload
-        if message.upgrade and self._inside is None:
-            # aiohttp stops at the end of a request for a WebSocket only; what follows any other is dropped by it.
-            self._upgraded, self._message_tail = True, intake.behind(messages, self._head_end + data)
-        self._head_bytes, self._head_end = 0, b""
-        self._messages.extend(messages)
-        self._wake()
-        if len(self._messages) >= self._max_msg_queue_size and not self._buffer_paused:
-            self._pause_reading_for_buffer()
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def _more_of_a_head(self, data: bytes, *, begins: bool) -> None:
-        if self._head_bytes == 0 and self._waiter is not None and self._due is not self.edge.head_deadline:
-            self._wait_until(self.edge.head_deadline)
-        # Of bytes that end a body and begin a head it is not known how many are the head's.
-        self._head_bytes += 1 if begins else len(data)
-        self._head_end = (self._head_end + data)[-3:]
-        if self._head_bytes > self.edge.limits.head:
-            self.refuse(HeadTooLarge(reason=f"head of more than {self.edge.limits.head} bytes"))
-
-    def refuse(self, error: GatewayError) -> None:
-        """What came is not HTTP: the requests before it are answered, then it is, and the connection closes.
-
-        Inside a body there is no such answer to give: whoever reads the body gets the error and answers with it.
-        """
-        self._broken = True
-        if not self._fail_body(error):
-            self._error = error
-            self._wake()
-
-    def _fail_body(self, error: GatewayError) -> bool:
-        payload = self._inside
-        if payload is None or payload.is_eof():
-            return False
-        payload.set_exception(error)
-        return True
-
-    def _unread(self) -> bool:
-        """There is, or will be, something from the client that nobody reads."""
-        inside = self._inside
-        return bool(self._messages or self._head_bytes or self._message_tail) or (
-            inside is not None and not inside.is_eof()
-        )
-
-    def _wait_until(self, deadline: Deadlines | None) -> None:
-        due, self._due = self._due, deadline
-        if due is not None:
-            due.discard(self)
-        if deadline is not None:
-            deadline.add(self)
 
     def on_deadline(self) -> None:
         """Idle for too long, a head that does not end, or a client that does not read."""
@@ -326,16 +143,32 @@ class ClientConnection(RequestHandler):
 
     async def start(self) -> None:
         """Serve requests until the connection is to be closed."""
+        messages: deque[Any] = self._messages
         try:
-            while not self._force_close and (self._messages or await self._next()):
-                message, payload = self._messages.popleft()
+            while not self._force_close:
+                if not messages:
+                    if self._broken or self._close:
+                        break
+                    waiter = self._begin_to_wait()
+                    try:
+                        await waiter
+                    except asyncio.CancelledError:
+                        if not self._told_to_close():
+                            raise
+                    finally:
+                        self._waiter = None
+                        if self._due is not None:
+                            self._wait_until(None)
+                    if not messages:
+                        break
+                head, payload, target = messages.popleft()
                 if self._due is not None:  # the head came before this task began to wait for it
                     self._wait_until(None)
                 if self._parser is not None:
                     self._parser.message_consumed()
-                if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                if self._buffer_paused and len(messages) <= self._msg_queue_resume_size:
                     self._resume_reading_if_drained()
-                if not await self._serve(message, payload):
+                if not await self._serve(head, payload, target):
                     return
             if self._error is not None and self.transport is not None:
                 await self._answer_refusal(self._error)
@@ -353,33 +186,19 @@ class ClientConnection(RequestHandler):
                 self._wait_until(self.edge.send_deadline)  # until connection_lost: what is written must be taken
                 self.transport.close()
 
-    async def _next(self) -> bool:
-        """Wait for a request; False when none will come."""
-        if self._broken or self._close:
-            return False
+    def _begin_to_wait(self) -> asyncio.Future[None]:
+        """For the next request; a deadline is kept from here to its head."""
         waiter = self._waiter = self._loop.create_future()
         if self._due is None:
             edge = self.edge
             deadline = self._due = edge.head_deadline if self._head_bytes else edge.keep_alive_deadline
             deadline.add(self)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if self._told_to_close():  # aiohttp's way to wake this up
-                return False
-            raise
-        finally:
-            self._waiter = None
-            due = self._due
-            if due is not None:
-                self._due = None
-                due.discard(self)
-        return bool(self._messages)
+        return waiter
 
     def _told_to_close(self) -> bool:
-        return self._close or self._force_close
+        return self._close or self._force_close  # aiohttp's way to end the wait is to cancel it
 
-    async def _serve(self, message: Any, payload: StreamReader) -> bool:
+    async def _serve(self, head: Head, payload: StreamReader, target: str) -> bool:
         """Serve one request; False if the connection is to be closed after it."""
         edge, source = self.edge, None
         self._asked = True
@@ -388,11 +207,9 @@ class ClientConnection(RequestHandler):
         elif payload.is_eof():
             body = Body(payload.read_nowait())
         else:
-            expects = "Expect" in message.headers and message.version == (1, 1)  # RFC 9110 §10.1.1
-            source = ClientBody(self, payload, expects=expects)
-            body = Body(None, source, None if message.chunked else int(message.headers["Content-Length"]))
+            source, body = self._streamed(head, payload)
         runtime = edge.runtime
-        request, objection = intake.request_of(self, message, body)
+        request, objection = request_of(self, head, target, body)
         response: Response | None = None
         try:
             if objection is None:
@@ -409,7 +226,7 @@ class ClientConnection(RequestHandler):
             response.tunnel.close()
             response = runtime.refuse(MalformedAnswer(reason="101 that nobody asked for"), request)
         closing = (
-            message.should_close
+            head.closes
             or edge.draining
             or objection is not None
             or (request.version == 10 and response.body.length is None)
@@ -425,6 +242,11 @@ class ClientConnection(RequestHandler):
         if closing and (objection is not None or self._unread()):
             await self._linger()
         return not closing
+
+    def _streamed(self, head: Head, payload: StreamReader) -> tuple[ClientBody, Body]:
+        message = head.message
+        source = ClientBody(self, payload, expects=head.modern and "Expect" in message.headers)  # RFC 9110 §10.1.1
+        return source, Body(None, source, None if message.chunked else int(message.headers["Content-Length"]))
 
     def _stay(self) -> None:
         """The protocol switch that the client asked for was declined: what follows is HTTP."""

@@ -33,6 +33,7 @@ from gateway.services.ids import accepted_request_id, continue_trace, make_trace
 if TYPE_CHECKING:
     from gateway.server.connection import ClientConnection
     from gateway.server.edge import Edge
+    from gateway.server.receiving import Receiver
 
 _HOST: Final = re.compile(
     r"(?:(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+|\[(?P<six>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?"
@@ -41,38 +42,112 @@ _HOST: Final = re.compile(
 
 _REQUEST_ID: Final = istr("X-Request-Id")  # made ready: a plain string is folded at each look-up
 _TRACEPARENT: Final = istr("traceparent")
+_REPEATED: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_TARGET: Final = b"/?%-._~!$&'()*+,;=:@0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+(?:/[!#$%&'*+.^_`|~0-9a-z-]+)?")
 """One ``protocol``, in lower case (RFC 9110 §7.8)."""
 
 
-def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[Request, GatewayError | None]:
-    """The request, and why it may not go on. Asks each question once and, where it can, the cheapest way."""
-    edge, headers, peer = connection.edge, message.headers, connection.peer
-    method, target = message.method, message.path
-    objection: GatewayError | None = None
-    modern = message.version is HttpVersion11  # the parser has one object for it
-    host = headers.get(hdrs.HOST, "")
-    path, query = target, ""
-    try:
-        if host != connection.host:
-            connection.host = _checked_host(host, message.version)
-        if target[0] != "/":
-            target, host = _absolute(method, target, host)
-        path, _, query = target.partition("?")
-        if not modern or method == "CONNECT" or method == "TRACE" or "#" in target:  # noqa: PLR1714
-            _unusual(edge, message, target)
-        if message.chunked and headers["Transfer-Encoding"].lower() != "chunked":
-            raise MalformedMessage(reason="a transfer coding other than chunked")
-        if hdrs.EXPECT in headers and headers[hdrs.EXPECT].lower() != "100-continue":
-            raise ExpectationFailed
-    except GatewayError as error:
-        objection, path, query = error, "-", ""
+class Head:
+    """A request's head but for its target: what a connection that repeats its fields need not be asked again."""
+
+    __slots__ = (
+        "block",
+        "closes",
+        "host",
+        "id",
+        "message",
+        "modern",
+        "objection",
+        "parent",
+        "room",
+        "start",
+        "upgrade",
+    )
+
+    def __init__(self, connection: Receiver, message: Any) -> None:
+        headers = message.headers
+        self.message = message
+        self.modern = message.version is HttpVersion11  # the parser has one object for it
+        self.host = host = headers.get(hdrs.HOST, "")
+        self.objection: GatewayError | None = None
+        """Why the request may not go on."""
+        self.closes: bool = message.should_close
+        try:
+            if not host or host != connection.host:
+                connection.host = _checked_host(host, message.version)
+            method = message.method
+            if not self.modern or method == "CONNECT" or method == "TRACE":  # noqa: PLR1714
+                _unusual(connection.edge, message)
+            if message.chunked and headers["Transfer-Encoding"].lower() != "chunked":
+                raise MalformedMessage(reason="a transfer coding other than chunked")
+            if hdrs.EXPECT in headers and headers[hdrs.EXPECT].lower() != "100-continue":
+                raise ExpectationFailed
+        except GatewayError as error:
+            self.objection = error
+        given = headers.get(_REQUEST_ID) if self.objection is None else None
+        self.id = accepted_request_id(given) if given else ""
+        self.parent: str | None = headers.get(_TRACEPARENT)
+        self.upgrade = _upgrade(headers.get("Upgrade", "")) if message.upgrade and self.modern else ""
+        self.start = self.block = b""
+        self.room = 0
+
+    def line(self) -> bytes:
+        """The request line as it must have been sent: one space between its parts (RFC 9112 §3)."""
+        message = self.message
+        major, minor = message.version
+        return f"{message.method} {message.path} HTTP/{major}.{minor}\r\n".encode("utf-8", "surrogateescape")
+
+    def remember(self, fields: bytes, room: int) -> Head | None:
+        """Keep what followed the line of a request without a body, up to its end, to know the next one by.
+
+        None if it may not be known by that: only what the parser found in order, keeps the connection and asks for
+        nothing special is. ``room`` is the longest target that may be taken.
+        """
+        method = self.message.method
+        if method not in _REPEATED or self.objection is not None or self.closes or not self.modern:
+            return None
+        self.start = method.encode() + b" "
+        self.block = b" HTTP/1.1\r\n" + fields
+        self.room = room
+        return self
+
+    def target(self, data: bytes) -> str | None:
+        """The target of a request that is this one, byte for byte, but for its target; None if it is not.
+
+        The target is of characters that need no second look (RFC 3986 §3.3, §3.4), which the parser takes too.
+        """
+        start, block = self.start, self.block
+        if not data.endswith(block) or not data.startswith(start):
+            return None
+        target = data[len(start) : -len(block)]
+        if target[:1] != b"/" or target[1:2] == b"/" or target.translate(None, _TARGET) or len(target) > self.room:
+            return None
+        return target.decode("ascii")
+
+
+def request_of(
+    connection: ClientConnection, head: Head, target: str, body: Body
+) -> tuple[Request, GatewayError | None]:
+    """The request, and why it may not go on."""
+    edge, message, peer, host = connection.edge, head.message, connection.peer, head.host
+    objection = head.objection
+    path, query = "-", ""
+    if objection is None:
+        try:
+            if target[0] != "/":
+                target, host = _absolute(message.method, target, host)
+            path, _, query = target.partition("?")
+            if "#" in target:
+                raise BadRequest(reason="a fragment in the request target")
+        except GatewayError as error:
+            objection, path, query = error, "-", ""
     request = Request(
-        method,
+        message.method,
         path,
         query=query,
         fields=message.raw_headers,
-        view=headers,
+        view=message.headers,
         body=body,
         host=host,
         scheme=peer.scheme,
@@ -80,18 +155,16 @@ def request_of(connection: ClientConnection, message: Any, body: Body) -> tuple[
         received=monotonic(),
     )
     request.peer = peer
-    given = headers.get(_REQUEST_ID) if objection is None else None
-    request.id = accepted_request_id(given) or request_id() if given else request_id()
-    parent = headers.get(_TRACEPARENT)
+    request.id = head.id or request_id()
+    parent = head.parent
     request.trace = (continue_trace(parent) if parent else None) or make_trace()
     if peer.trusted:
-        believe(edge, request, headers)
-    if modern:
+        believe(edge, request, message.headers)
+    if head.modern:
         request.inform = connection.interim
+        request.upgrade = head.upgrade  # RFC 9110 §7.8: not in HTTP/1.0
     else:
         request.version = 10
-    if message.upgrade and request.version == 11:  # RFC 9110 §7.8: not in HTTP/1.0
-        request.upgrade = _upgrade(headers.get("Upgrade", ""))
     return request, objection
 
 
@@ -126,13 +199,11 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-def _unusual(edge: Edge, message: Any, target: str) -> None:
+def _unusual(edge: Edge, message: Any) -> None:
     if message.version not in ((1, 1), (1, 0)):
         raise VersionNotSupported
     if message.method == "CONNECT" or (message.method == "TRACE" and not edge.allow_trace):
         raise UpgradeRefused(reason=message.method)
-    if "#" in target:
-        raise BadRequest(reason="a fragment in the request target")
     if message.chunked and message.version == (1, 0):
         raise MalformedMessage(reason="Transfer-Encoding in HTTP/1.0")  # RFC 9112 §6.1
 
@@ -159,7 +230,7 @@ def refusal(error: HttpProcessingError, line_limit: int) -> GatewayError:
     return MalformedMessage(reason=text.splitlines()[0][:200] if text else type(error).__name__)
 
 
-def before_the_error(connection: ClientConnection, data: bytes) -> list[Any]:
+def before_the_error(connection: Receiver, data: bytes) -> list[Any]:
     """The whole requests in front of one that was refused, when all of them came together.
 
     aiohttp's parser forgets them. They are read again by a fresh one, head by head; ``data`` began at a request.
@@ -178,6 +249,14 @@ def before_the_error(connection: ClientConnection, data: bytes) -> list[Any]:
         pass
     # A request whose body was not whole is the refused one, or is lost with it.
     return [each for each in found if each[1].is_eof()]
+
+
+def spaced(message: Any, line: bytes, data: bytes) -> bool:
+    """Whether a request's line stands in ``data``, but with more than a space between its parts (RFC 9112 §3)."""
+    if line in data:
+        return False
+    target = message.path.encode("utf-8", "surrogateescape")
+    return re.search(b"%b +%b +HTTP/" % (message.method.encode(), re.escape(target)), data) is not None
 
 
 def too_large(messages: Sequence[Any], limit: int) -> bool:

@@ -75,7 +75,7 @@ METHODS = {
 
 
 async def test_the_parts_of_aiohttp_that_are_used_are_there(front):
-    """Fails when aiohttp moves one of them: then read gateway/server/connection.py against its new source."""
+    """Fails when aiohttp moves one of them: then read gateway/server/receiving.py and connection.py against its new source."""
     gateway = await front()
     async with await gateway.connect() as wire:
         while not gateway.edge.connections or next(iter(gateway.edge.connections))._waiter is None:

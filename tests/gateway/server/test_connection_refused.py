@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from gateway.http import Response
+
 MARK = b"ECHOED"
 """Stands in every request somewhere; in no answer."""
 
@@ -106,6 +108,12 @@ REFUSED = [
     ),
     pytest.param(b"ECHOED / HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a method unknown to the parser"),
     pytest.param(b"get /ECHOED HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a method in lower case"),
+    pytest.param(b"GET  /ECHOED HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="two spaces before the target"),
+    pytest.param(b"GET /ECHOED  HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="two spaces before the version"),
+    pytest.param(b"GET     /ECHOED HTTP/1.0\r\n\r\n", 400, id="five spaces, HTTP/1.0"),
+    pytest.param(b"OPTIONS  * HTTP/1.1\r\nHost: ECHOED\r\n\r\n", 400, id="two spaces before *"),
+    pytest.param(b"\r\nGET  /ECHOED HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="two spaces behind an empty line"),
+    pytest.param(b"POST  /ECHOED HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhe", 400, id="two spaces and a body"),
     pytest.param(b"GET\t/ECHOED HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a tab after the method"),
     pytest.param(b"GET /ECHOED HTTP/1.1 \r\nHost: a\r\n\r\n", 400, id="a space after the version"),
     pytest.param(b"GET /ECHOED x HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a space in the target"),
@@ -154,6 +162,35 @@ async def test_is_refused(front, data: bytes, status: int):
     assert b"\r\nConnection: close" in head
     assert b"\r\nContent-Type: application/problem+json" in head
     assert int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]) == len(body)
+
+
+@pytest.mark.parametrize(("data", "status"), REFUSED)
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+async def test_is_refused_behind_an_ordinary_request(front, data: bytes, status: int, version: bytes):
+    """What is remembered of a connection's requests lets nothing through."""
+    served = 0
+
+    async def count(request):
+        nonlocal served
+        if request.path == "/ordinary":
+            served += 1
+        else:
+            await request.body.read(1 << 20)
+            raise AssertionError("it went through")
+        return Response(200)
+
+    gateway = await front(count)
+    fields = b"Host: a\r\n" if version == b"1.1" else b"Connection: keep-alive\r\n"
+    ordinary = b"GET /ordinary HTTP/%b\r\n%b\r\n" % (version, fields)
+    async with await gateway.connect() as wire:
+        for _ in range(2):
+            await wire.send(ordinary)
+            assert (await wire.answer()).status == 200
+        await wire.send(data)
+        answer = await asyncio.wait_for(wire.rest(), 5)
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
+    assert MARK not in answer
+    assert served == 2
 
 
 @pytest.mark.parametrize(("data", "status"), [row for row in REFUSED if len(row.values[0]) <= 400])
