@@ -97,7 +97,7 @@ def _shown(name: str, plugin: type[Plugin[Any]], schema: dict[str, Any]) -> Iter
     told = facts(name, plugin)
     yield _wrapped(told["summary"], f"{name}: ", "")
     yield ""
-    yield f"  in the list    {'`attempt` of an upstream' if plugin.on_attempt else '`plugins` of a route'}"
+    yield f"  in the list    {plugin.belongs()}"
     yield f"  can refuse     {'yes, so `mode: shadow` works' if plugin.refuses else 'no'}"
     if plugin.ends:
         yield "  answers        by itself: what stands after it never runs"

@@ -291,7 +291,7 @@ def _entries(entries: Sequence[PluginEntry | AnyEntry], path: tuple[Step, ...], 
 
 def _entry(entry: PluginEntry, path: tuple[Step, ...], *, on_attempt: bool) -> Iterator[Finding]:
     plugin = _class_of(entry)
-    if plugin.on_attempt and not on_attempt:
+    if plugin.on_attempt and not on_attempt and not plugin.on_route:
         yield Finding(
             (*path, "plugin"),
             f"{entry.plugin} works around each attempt at a target: it belongs into `attempt` of an upstream",

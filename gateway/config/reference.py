@@ -194,7 +194,7 @@ def _plugin_table() -> str:
         plugin = registry.find(name)
         rows.append(
             f"| [`{name}`](#{_anchor(name)}) | {_cell(_prose(_first_line(name)))} | "
-            f"{'`attempt` of an upstream' if plugin.on_attempt else '`plugins` of a route'} | "
+            f"{plugin.belongs()} | "
             f"{'yes (`mode: shadow`)' if plugin.refuses else 'no'} | {plugin.scope.value} | {plugin.status} |"
         )
     return "\n".join(rows) + "\n"

@@ -64,6 +64,10 @@ class Ports(Protocol):
         """The forwarder of an upstream. Raises KeyError for a name that is not configured."""
         ...
 
+    def onward(self, route: str, upstream: str) -> Handler:
+        """As `upstream`, the way that a route goes there: with its rewriting, Host and timeouts. Raises KeyError."""
+        ...
+
     async def dispatch(self, request: Request) -> Response:
         """Run a request as if a client had sent it: its own route, chain and exchange, no inherited principal."""
         ...
@@ -97,6 +101,11 @@ class Context:
         self.log = logging.getLogger(f"gateway.plugins.{plugin}")
 
     @property
+    def on_attempt(self) -> bool:
+        """It stands in an upstream's ``attempt`` list, not in a route's."""
+        return self.route.startswith("upstream:")
+
+    @property
     def clock(self) -> Clock:
         return self.ports.clock
 
@@ -120,6 +129,12 @@ class Context:
     def upstream(self, name: str) -> Handler:
         """The forwarder of an upstream, looked up at each call. Raises KeyError if there is none of that name."""
         return self.ports.upstream(name)
+
+    def onward(self, name: str) -> Handler:
+        """The way to an upstream for requests of this plugin's route, looked up at each call: path and Host are
+        rewritten, and deadlines set, as for the route's own. Raises KeyError for an upstream that is not there.
+        """
+        return self.ports.onward(self.route, name)
 
     async def dispatch(self, request: Request) -> Response:
         """Run a request as if a client had sent it. Raises InternalError from inside a dispatched request."""

@@ -102,7 +102,9 @@ class Plugin(Generic[S]):
     recovers: ClassVar[bool] = False
     """``proceed`` raises the errors of inner layers instead of returning them as answers."""
     on_attempt: ClassVar[bool] = False
-    """It belongs into an upstream's ``attempt`` list, and only there."""
+    """It belongs into an upstream's ``attempt`` list, and only there unless `on_route` says otherwise."""
+    on_route: ClassVar[bool] = False
+    """With `on_attempt`: it may stand in a route's list as well. `Context.on_attempt` says where it does."""
     buffers_body: ClassVar[bool] = False
     """It may hold a whole body, under a limit of its settings."""
     ends: ClassVar[bool] = False
@@ -170,6 +172,13 @@ class Plugin(Generic[S]):
     def commands(cls) -> Sequence[Command]:
         """Sub-commands for ``gateway``."""
         return ()
+
+    @classmethod
+    def belongs(cls) -> str:
+        """Into which lists it may be written, in words for people."""
+        if not cls.on_attempt:
+            return "`plugins` of a route"
+        return "`attempt` of an upstream" + (" or `plugins` of a route" if cls.on_route else "")
 
     @classmethod
     def check(cls, settings: S) -> Sequence[str]:

@@ -59,7 +59,8 @@ class Opened(Generic[P]):
         """
         asked = given if given is not None else request()
         asked.received = self.ports.clock.now()
-        if self.plugin.on_attempt and asked.attempt is None:
+        around = self.plugin.on_attempt and (self.plugin.context.on_attempt or not self.plugin.on_route)
+        if around and asked.attempt is None:
             asked.attempt = Attempt("test", "http://target.test", 1, asked.received + 60.0)
         handler = compose([self._link], proceed if proceed is not None else answering(), self._render)
         try:

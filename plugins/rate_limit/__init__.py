@@ -13,6 +13,7 @@ from typing import Final
 from gateway.errors import Forbidden, StoreUnavailable
 from gateway.http import Handler, Request, Response
 from gateway.plugin import Context, Plugin, Scope, Stage
+from gateway.plugin.subject import OnMissingKey, client, compile_subject
 from gateway.services.store import Degrading, KeyPrefix, MemoryStore
 from plugins.rate_limit.algorithm import DECIDE, Verdict
 from plugins.rate_limit.fields import Told, later, longest
@@ -22,11 +23,9 @@ from plugins.rate_limit.settings import (
     Algorithm,
     Exempt,
     Limit,
-    OnMissingKey,
     RateLimitSettings,
     idle,
 )
-from plugins.rate_limit.subject import client, compile_subject
 
 __all__ = ["Algorithm", "Exempt", "Limit", "OnMissingKey", "RateLimit", "RateLimitSettings"]
 

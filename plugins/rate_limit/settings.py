@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from gateway.plugin import Count, Duration, Name, Settings
 from gateway.plugin.settings import expected, format_duration
+from gateway.plugin.subject import OnMissingKey, SubjectKey
 from gateway.services.store import OnStoreError
 from plugins.rate_limit.algorithm import FIXED, SLIDING, gcra_numbers
-from plugins.rate_limit.subject import compile_subject
 
 DEFAULT: Final = "default"
 
@@ -24,14 +24,6 @@ class Algorithm(StrEnum):
     GCRA = "gcra"
     SLIDING_WINDOW = "sliding_window"
     FIXED_WINDOW = "fixed_window"
-
-
-class OnMissingKey(StrEnum):
-    """What becomes of a request that has no key."""
-
-    SKIP = "skip"
-    IP = "ip"
-    DENY = "deny"
 
 
 class Limit(Settings):
@@ -121,11 +113,6 @@ class Exempt(Settings):
         return any(found in network for network in self.clients)
 
 
-def _key(text: str) -> str:
-    compile_subject(text)
-    return text
-
-
 Plan = Annotated[tuple[Limit, ...], Field(max_length=8)]
 Cost = Annotated[Count, Field(ge=0, le=1_000_000)]
 
@@ -135,7 +122,7 @@ class RateLimitSettings(Settings):
     nothing: a limit that is not in force is not announced.
     """
 
-    key: Annotated[str, AfterValidator(_key)] = Field(
+    key: SubjectKey = Field(
         default="client_ip",
         description="Whom requests are counted by: `client_ip`, `principal`, `tenant`, `api_key` (the claim `key` that "
         "`api_key` sets, else the principal), `claim:NAME`, `header:NAME`, `path`, `route` (all together), or a "

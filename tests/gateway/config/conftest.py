@@ -67,6 +67,10 @@ class Breaker(Plugin[Settings]):
     refuses = True
 
 
+class Either(Breaker):
+    on_route = True
+
+
 class Answer(Plugin[Settings]):
     ends = True
 
@@ -78,7 +82,7 @@ class Who(Authenticator[Settings]):
 @pytest.fixture(autouse=True)
 def kinds() -> Iterator[types.ModuleType]:
     module = types.ModuleType("kinds")
-    for plugin in (Guard, Exact, Needed, Breaker, Answer, Who):
+    for plugin in (Guard, Exact, Needed, Breaker, Either, Answer, Who):
         setattr(module, plugin.__name__, plugin)
     module.NotAPlugin = object  # type: ignore[attr-defined]
     sys.modules["kinds"] = module

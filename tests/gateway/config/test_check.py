@@ -159,6 +159,14 @@ def app(**keys: str) -> str:
             id="an attempt's plugin on a route",
         ),
         pytest.param(
+            app(targets="['http://h:1']", attempt="[{plugin: 'kinds:Either'}]"),
+            [],
+            id="one of both kinds on an attempt",
+        ),
+        pytest.param(
+            route(upstream="app", plugins="[{plugin: 'kinds:Either'}]"), [], id="one of both kinds on a route"
+        ),
+        pytest.param(
             app(targets="['http://h:1']", attempt="[{plugin: 'kinds:Guard'}]"),
             [
                 (

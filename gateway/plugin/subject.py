@@ -1,12 +1,15 @@
-"""Whom a request is counted by."""
+"""Whom a request is counted by: the language of `key` in limits, compiled once at load."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from collections.abc import Callable
+from enum import StrEnum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
+
+from pydantic import AfterValidator
 
 from gateway.http import Request
 from gateway.plugin.settings import expected
@@ -16,6 +19,14 @@ Read = Callable[[Request], str]
 """The value, or nothing if it is missing."""
 
 _PLACEHOLDER: Final = re.compile(r"\{\s*([^{}]+?)\s*\}")
+
+
+class OnMissingKey(StrEnum):
+    """What becomes of a request that has no key."""
+
+    SKIP = "skip"
+    IP = "ip"
+    DENY = "deny"
 
 
 class Subject(NamedTuple):
@@ -109,3 +120,12 @@ def _template(key: str, prefix: int) -> Read:
         return "\0".join(values) if all(values) else ""
 
     return read
+
+
+def _compiles(text: str) -> str:
+    compile_subject(text)
+    return text
+
+
+SubjectKey = Annotated[str, AfterValidator(_compiles)]
+"""A ``key`` in settings: what it says is known to compile."""

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.http import Principal
 from gateway.testing import request
-from plugins.rate_limit.subject import compile_subject, network_of
+from gateway.plugin.subject import compile_subject, network_of
 
 ANN = Principal("ann", tenant="acme", claims={"key": "k1", "org": "o", "n": 7, "deep": {"x": 1}})
 BOB = Principal("bob")
