@@ -134,6 +134,7 @@ class Assembly:
         def forwarder(name: str) -> Handler:
             return runtime.upstreams[name].forwarder(config.timeout_of(route, name), rewrite=rewrite, host=host)
 
+        runtime.ways[route.name] = forwarder
         choose = compile_split(route.upstream, route.split, route.override, route.sticky, seed=route.name)
         onward = destination(route.upstream, choose, forwarder)
         if route.redirect is None:

@@ -47,6 +47,8 @@ class Runtime:
         self.routes: list[LiveRoute] = []
         self.preflights: set[LiveRoute] = set()
         """Routes with a plugin that answers preflights."""
+        self.ways: dict[str, Callable[[str], Handler]] = {}
+        """Route's name → its way to an upstream."""
         self.chains: dict[str, tuple[Instance, ...]] = {}
         """Route's name → its plugins, outermost first."""
         self.table: RouteTable[LiveRoute] = RouteTable(())
@@ -112,11 +114,16 @@ class Runtime:
         upstream = self.upstreams[name]
         return upstream.forwarder(self.config.upstreams[name].timeout)
 
+    def onward_of(self, route: str, upstream: str) -> Handler:
+        """A route's way to an upstream, for plugins. Raises KeyError."""
+        return self.ways[route](upstream)
+
     def commit(self) -> None:
         """Put this runtime in force: ports that plugins hold lead here from now on."""
         self.services.commit()
         ports = self.services.ports
         ports.upstreams = self.forwarder_of
+        ports.onwards = self.onward_of
         ports.handle = self.handle
 
     async def emptied(self, seconds: float) -> bool:

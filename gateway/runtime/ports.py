@@ -36,6 +36,8 @@ class LivePorts:
         self.owner = services.owner
         self.upstreams: Callable[[str], Handler] = _no_upstream
         """Set by the runtime that is in force."""
+        self.onwards: Callable[[str, str], Handler] = _no_route
+        """Likewise: from a route's and an upstream's name."""
         self.handle: Handler | None = None
         self.reports: dict[Context, dict[str, Callable[[], dict[str, Any]]]] = {}
         """By plugin instance: during a reload there are two of the same route and id."""
@@ -62,6 +64,10 @@ class LivePorts:
     def upstream(self, name: str) -> Handler:
         """The forwarder of an upstream. Raises KeyError."""
         return self.upstreams(name)
+
+    def onward(self, route: str, upstream: str) -> Handler:
+        """The forwarder of an upstream as a route goes there. Raises KeyError."""
+        return self.onwards(route, upstream)
 
     async def dispatch(self, request: Request) -> Response:
         """Run a request as if a client had sent it; its exchange ends with the body that is returned.
@@ -150,3 +156,7 @@ class LivePorts:
 
 def _no_upstream(name: str) -> Handler:
     raise KeyError(name)
+
+
+def _no_route(route: str, upstream: str) -> Handler:
+    raise KeyError(route, upstream)

@@ -153,6 +153,10 @@ class TestPorts:
     def upstream(self, name: str) -> Handler:
         return self.upstreams[name]
 
+    def onward(self, route: str, upstream: str) -> Handler:
+        del route
+        return self.upstreams[upstream]
+
     async def dispatch(self, request: Request) -> Response:
         """As the runtime does it: no principal, and no dispatch within."""
         if request.extras is not None and self in request.extras:

@@ -30,10 +30,23 @@ def test_what_a_worker_is(services):
 async def test_before_a_runtime_is_in_force_there_is_nowhere_to_go(services):
     with pytest.raises(KeyError):
         services.ports.upstream("service")
+    with pytest.raises(KeyError):
+        services.ports.onward("all", "service")
     with pytest.raises(InternalError):
         await services.ports.dispatch(request())
     with pytest.raises(RuntimeError):
         services.ports.store()
+
+
+async def test_the_way_of_a_route_rewrites_as_the_route_does():
+    config = ONE.replace("upstream: service}", "rewrite: {strip_prefix: /in}, upstream: service}")
+    async with origin(200) as service, running(config, TARGET=service.url) as gateway:
+        ports = gateway.services.ports
+        await ports.upstream("service")(request("GET", "/in/x"))
+        await Context(ports, route="all", plugin="p", id="p").onward("service")(request("GET", "/in/x"))
+        assert [each.path for each in service.requests] == ["/in/x", "/x"]
+        with pytest.raises(KeyError):
+            ports.onward("all", "nobody")
 
 
 # -- dispatch ----------------------------------------------------------------------------------------------------------
