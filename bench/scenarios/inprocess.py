@@ -107,7 +107,7 @@ SCENARIOS = (
     ),
     Scenario(
         name="policies",
-        title="What single policies add, on the composed chain, in process (µs a call; jwt: 1,000 remembered RS256 tokens)",
+        title="What single policies add, on the composed chain, in process (µs a call; jwt: 1,000 tokens, remembered)",
         measure=policies,
         figures=tuple(Figure(name, name, 2) for name in POLICIES),
         bars=tuple(Bar(f"{name}, µs", f"gateway.{name}", at_most=limit) for name, limit in POLICIES.items()),
