@@ -252,6 +252,8 @@ class Fetch:
     async def _pass_on(self, response: Response) -> None:
         """The rest of a body that is too large to be kept, at the pace of those who read it."""
         flight, body = self.flight, response.body
+        task = asyncio.current_task()
+        flight.deserted = task.cancel if task is not None else None  # the target may be silent just then
         while await flight.room():
             chunk = await body.pull()
             if not chunk:

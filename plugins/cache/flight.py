@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,6 +53,7 @@ class Flight:
         "_followers",
         "_room",
         "began",
+        "deserted",
         "ended",
         "first",
         "label",
@@ -79,6 +81,8 @@ class Flight:
         """Who waits for the head."""
         self.reserved: dict[Request, Follower] = {}
         """The places of those who waited and have not yet come for the body."""
+        self.deserted: Callable[[], object] | None = None
+        """Called when the last who reads has left."""
         self.streams = False
         self.ended = False
         self.length: int | None = None
@@ -223,6 +227,8 @@ class Flight:
         """One reads no further."""
         self._followers.discard(follower)
         self._moved()
+        if not self._followers and self.deserted is not None and not self.ended:
+            self.deserted()
 
 
 class Follower:
