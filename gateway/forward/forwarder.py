@@ -103,14 +103,15 @@ class Forwarder:
                     live.active -= 1
                     raise
                 else:
+                    live.latency += (monotonic() - started - live.latency) * _SMOOTHING
                     if response.body.whole is None:
-                        response.body.at_end(live.release)
+                        response.body.at_end(partial(upstream.streamed, live, response))
                     else:
                         live.active -= 1
-                    live.latency += (monotonic() - started - live.latency) * _SMOOTHING
+                        if response.status < upstream.suspect:
+                            live.failures = 0
                     if response.status < upstream.suspect:
                         live.ok.value += 1
-                        live.failures = 0
                         return response
                     ended = response
                 upstream.record(live, ended)
@@ -287,6 +288,7 @@ class Course:
 
     def last(self, reason: str) -> tuple[LiveTarget, bool] | None:
         """Note why an attempt that failed is the last one."""
+        self.request.gave_up = reason
         self.upstream.skipped(reason)
         return None
 
@@ -308,7 +310,7 @@ async def exchange(attempt: LiveAttempt, request: Request) -> Response:
     if response.tunnel is not None:
         request.when_done(lambda _exchange: live.release())
     elif response.body.whole is None:
-        response.body.at_end(live.release)
+        response.body.at_end(partial(upstream.streamed, live, response))
     else:
         live.active -= 1
     live.latency += (monotonic() - started - live.latency) * _SMOOTHING

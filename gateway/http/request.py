@@ -85,6 +85,7 @@ class Request(Message):
         "detached",
         "error",
         "extras",
+        "gave_up",
         "host",
         "id",
         "inform",
@@ -144,6 +145,9 @@ class Request(Message):
         self.tenant: str | None = None
         self.attempt: Attempt | None = None
         self.attempts = 0
+        self.gave_up = ""
+        """Why no attempt followed one that failed: ``attempts``, ``budget``, ``time``, ``no_other_target`` or what the
+        rule of retries says (`gateway.forward.retry.Verdict`). Empty where none was to follow."""
         self.target = ""
         """The target that answered, or the last one tried."""
         self.upstream: str | None = None

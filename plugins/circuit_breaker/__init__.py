@@ -214,8 +214,8 @@ class CircuitBreaker(Plugin[CircuitBreakerSettings]):
     def done(self, exchange: Exchange) -> None:
         """An answer that streams was judged by its head; what it is cut off by comes later."""
         response, error, attempt = exchange.response, exchange.error, exchange.request.attempt
-        if response is None or response.error is not None or error is None or attempt is None:
-            return
+        if response is None or response.error is not None or error is None or attempt is None or not exchange.aborted:
+            return  # not aborted: something outside has answered for it, and the error was judged in its time
         kind = _KINDS.get(type(error))
         if kind is not None and kind in self.settings.errors:
             breaker = self._of(attempt.target)
