@@ -42,6 +42,7 @@ def guard(last: Handler, render: Render) -> Handler:
     """What `last` raises, as a response."""
 
     async def guarded(request: Request) -> Response:
+        before = request.answer
         try:
             response = request.answer = await last(request)
         except GatewayError as error:
@@ -49,6 +50,8 @@ def guard(last: Handler, render: Render) -> Handler:
         except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
             return render(crashed(bug, request), request)
         else:
+            if before is not None:  # asked for a second time
+                _replaced(request, before, response)
             return response
 
     return guarded
@@ -69,7 +72,11 @@ def _bind(link: Link, inner: Handler, render: Render) -> Handler:
             response = await call(request, proceed)
             if response is None:
                 raise TypeError(f"{type(plugin).__qualname__} returned None instead of a response")
-            request.answer = response
+            before = request.answer
+            if before is not response:
+                if before is not None:
+                    _replaced(request, before, response)
+                request.answer = response
         except GatewayError as error:
             request.abandon()
             return render(error, request)
@@ -85,6 +92,21 @@ def _bind(link: Link, inner: Handler, render: Render) -> Handler:
     if condition is not None:
         return _conditional(condition, bound, inner, render)
     return bound
+
+
+def _replaced(request: Request, before: Response, response: Response) -> None:
+    """A plugin answers with another response than it was given, whose body it may have forgotten.
+
+    A stream may feed the new one's body, so it is closed with the exchange, or at once if there is nothing to feed.
+    """
+    left = before.body
+    if left.whole is None and left is not response.body:
+        if response.body.whole is not None:
+            left.close()
+        else:
+            request.when_done(lambda _exchange: left.close())
+    if before.tunnel is not None and before.tunnel is not response.tunnel:
+        before.tunnel.close()
 
 
 def crashed(bug: Exception, request: Request) -> InternalError:

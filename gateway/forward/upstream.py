@@ -250,7 +250,8 @@ class LiveUpstream:
         if isinstance(ended, Response):
             if ended.status not in FAILING:
                 target.ok.value += 1
-                target.failures = 0
+                if ended.body.whole is not None:
+                    target.failures = 0
                 return
             target.tally.bad.value += 1
             reason = f"answered {ended.status}"
@@ -264,6 +265,15 @@ class LiveUpstream:
             seconds = target.ejected_until - self.clock.now()
             self._say(target, f"is ejected for {seconds:g}s after {target.failures} failures, last: {reason}")
             self._select()
+
+    def streamed(self, target: LiveTarget, response: Response) -> None:
+        """The body of an answer has ended: what its target cut short is held against it as no answer is."""
+        target.active -= 1
+        body = response.body
+        if body.failure is not None:
+            self.record(target, body.failure)
+        elif body.complete and response.status not in FAILING:
+            target.failures = 0
 
     def report(self, target: str, healthy: bool, why: str = "") -> None:
         """What active checks found of a target, by URL: here, or in the worker that runs them."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from multidict import MultiMapping
 
-from gateway.errors import InternalError, PayloadTooLarge
+from gateway.errors import GatewayError, InternalError, PayloadTooLarge
 
 log = logging.getLogger("gateway.http")
 
@@ -56,7 +56,19 @@ class Body:
     ``length`` is the number of bytes to come if it is known beforehand, else None (chunked on the wire).
     """
 
-    __slots__ = ("_ahead", "_at_end", "_filters", "_keeps_trailers", "_over", "_source", "length", "started", "whole")
+    __slots__ = (
+        "_ahead",
+        "_at_end",
+        "_filters",
+        "_keeps_trailers",
+        "_over",
+        "_source",
+        "complete",
+        "failure",
+        "length",
+        "started",
+        "whole",
+    )
 
     def __init__(self, data: bytes | None = b"", source: Source | None = None, length: int | None = None) -> None:
         self.whole = data
@@ -72,6 +84,10 @@ class Body:
         self._over = source is None
         self.started = False
         """A byte of the stream was pulled and is gone."""
+        self.complete = source is None
+        """All has come; known at the latest when an `at_end` callback runs."""
+        self.failure: GatewayError | None = None
+        """What cut the stream short at its source, if something did."""
 
     @property
     def replayable(self) -> bool:
@@ -162,12 +178,18 @@ class Body:
             return ahead
         filters = self._filters
         while True:
-            chunk = await source.read()
+            try:
+                chunk = await source.read()
+            except GatewayError as error:
+                self.failure = error
+                raise
             if filters is None:
                 if not chunk:
+                    self.complete = True
                     self._ended()
                 return chunk
             if not chunk:
+                self.complete = True
                 tail = b""
                 for each in filters:
                     tail = (each.feed(tail) if tail else b"") + each.finish()

@@ -434,3 +434,81 @@ def test_disorders(plugins, found):
     for each, (_, _, words) in zip(told, found, strict=True):
         assert isinstance(each, Disorder)
         assert words in each.message
+
+
+class Replace(Plugin[Settings]):
+    """Answers with another response, and forgets the body of the one it was given."""
+
+    body: object = b""
+
+    async def __call__(self, request, proceed):
+        await proceed(request)
+        return Response(200, body=self.body)
+
+
+class Twice(Plugin[Settings]):
+    async def __call__(self, request, proceed):
+        await proceed(request)
+        return await proceed(request)
+
+
+def streaming(*sources):
+    left = list(sources)
+
+    async def last(request):
+        return Response(200, body=Body(None, left.pop(0)))
+
+    return last
+
+
+def end(asked, response):
+    asked.finish(Exchange(asked, response, status=200, duration=0.0))
+
+
+async def test_a_forgotten_body_is_closed_at_once_where_the_new_one_is_whole():
+    inner = Chunks([b"a", b"b"])
+    await chain(made(Replace), last=streaming(inner))(request())
+    assert inner.closed
+
+
+async def test_a_forgotten_body_is_closed_at_the_end_where_the_new_one_may_be_made_of_it():
+    inner, asked = Chunks([b"a", b"b"]), request()
+
+    class Wrapped:
+        trailers = None
+
+        async def read(self):
+            return (await inner.read()).upper()
+
+        def close(self):
+            pass
+
+    plugin = made(Replace)
+    plugin.body = Body(None, Wrapped())
+    response = await chain(plugin, last=streaming(inner))(asked)
+    assert await response.body.pull() == b"A"
+    assert not inner.closed
+    response.body.close()
+    end(asked, response)
+    assert inner.closed
+
+
+async def test_of_two_answers_the_first_is_not_left_open():
+    first, second, asked = Chunks([b"a"]), Chunks([b"b"]), request()
+    response = await chain(made(Twice), last=streaming(first, second))(asked)
+    assert await read(response) == b"b"
+    assert not first.closed
+    end(asked, response)
+    assert first.closed
+
+
+async def test_a_body_that_went_into_the_new_answer_stays_open():
+    inner, asked = Chunks([b"a"]), request()
+
+    class Keep(Plugin[Settings]):
+        async def __call__(self, request, proceed):
+            return Response(203, body=(await proceed(request)).body)
+
+    response = await chain(made(Keep), last=streaming(inner))(asked)
+    assert not inner.closed
+    assert await read(response) == b"a"

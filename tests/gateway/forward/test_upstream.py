@@ -8,8 +8,9 @@ from collections import Counter
 
 import pytest
 
-from gateway.errors import GatewayError
-from gateway.http import Body, Exchange
+from gateway.errors import GatewayError, TruncatedAnswer
+from gateway.forward.forwarder import Forwarder
+from gateway.http import Body, Exchange, Request
 
 FAST = {"base": "1ms", "max": "1ms"}
 
@@ -84,6 +85,59 @@ async def test_an_ill_target_is_ejected_and_comes_back(service, upstream, asked,
     assert any("is used again" in message for message in messages)
     families = {family["name"]: family["samples"] for family in metrics.snapshot()}
     assert families["upstream_ejections_total"] == [[["svc", services[0].url], 1]]
+
+
+async def test_bodies_that_a_target_cuts_are_held_against_it(service, upstream, asked, forwarded):
+    """However well their heads look."""
+
+    async def cut(seen):
+        await seen.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf")
+        seen.close()
+
+    target = await service(cut)
+    live = upstream(target.url, "http://127.0.0.1:1", balance="round_robin", health={"passive": {"failures": 3}})
+    (first, _) = live.targets
+    for failures in (1, 2, 3):
+        response = await forwarded(live, first)
+        assert first.failures == failures - 1
+        with pytest.raises(TruncatedAnswer):
+            while await response.body.pull():
+                pass
+        response.body.close()
+        assert first.failures == failures
+    assert first.ejected
+    assert first.active == 0
+    assert first.tally.failed.value == 3
+
+
+@pytest.mark.parametrize(("reads", "failures"), [(True, 0), (False, 2)])
+async def test_a_body_counts_for_its_target_when_it_has_all_come(service, upstream, asked, forwarded, reads, failures):
+    """A client that leaves in the middle says nothing of it."""
+
+    async def well(seen):
+        await seen.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        if reads:
+            await seen.send(b"0\r\n\r\n")
+
+    live = upstream((await service(well)).url, health={"passive": {"failures": 9}})
+    (target,) = live.targets
+    target.failures = 2
+    response = await forwarded(live, target)
+    while reads and await response.body.pull():
+        pass
+    response.body.close()
+    assert (target.failures, target.active) == (failures, 0)
+
+
+@pytest.fixture
+def forwarded():
+    """``await forwarded(upstream, target)``: a GET of its own, to this target."""
+
+    async def forwarded(live, target):
+        live.pick = lambda _request: target
+        return await Forwarder(live, live.settings.timeout).forward(Request("GET", "/", host="a"))
+
+    return forwarded
 
 
 async def test_an_ejection_ends_by_itself(service, upstream, asked, until):
