@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.address import Address, is_loopback, parse_bind
-from gateway.plugin.settings import Count, Duration, FilePath, Secret, Settings, Size, expected
+from gateway.plugin.settings import Count, Duration, FilePath, Off, Secret, Settings, Size, expected
 
 
 def _bind(text: str) -> str:
@@ -60,6 +60,18 @@ class Limits(Settings):
         default=60.0,
         gt=0,
         description="Longest time a client may take no byte of an answer, then the connection is cut.",
+    )
+    min_body_rate: Annotated[Size | None, Off] = Field(
+        default=240,
+        description="Bytes a second that a client must send of its body at least, over the time it is waited for and "
+        "after the first 5s, then 408: one byte in each `body_idle` would hold a connection for days. Slower than any "
+        "modem; `off` for clients that report now and then in one long request.",
+    )
+    min_send_rate: Annotated[Size | None, Off] = Field(
+        default=240,
+        description="Bytes a second that a client must take of an answer at least while it holds one up, over each "
+        "half `send_idle`, then the connection is cut. Silent event streams hold nothing up, and WebSockets and other "
+        "tunnels are not measured.",
     )
     keepalive_idle: Duration = Field(
         default=75.0,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
@@ -13,11 +14,14 @@ from gateway.errors import ClientClosed, GatewayError, MalformedMessage, Request
 if TYPE_CHECKING:
     from gateway.server.connection import ClientConnection
 
+GRACE: Final = 5.0
+"""Seconds of waiting after which a body's rate is looked at."""
+
 
 class ClientBody:
     """Pulled by whoever forwards or holds the request's body."""
 
-    __slots__ = ("_connection", "_expects", "_payload", "received")
+    __slots__ = ("_connection", "_expects", "_payload", "_waited", "received")
 
     trailers: MultiMapping[str] | None = None
     """aiohttp's parser drops a request's trailers (RFC 9112 §7.1.2 lets a recipient do so)."""
@@ -26,6 +30,8 @@ class ClientBody:
         self._connection = connection
         self._payload = payload
         self._expects = expects
+        self._waited = 0.0
+        """Seconds in which this waited for the client; while a target does not keep up the client is not at fault."""
         self.received = 0
 
     @property
@@ -40,8 +46,10 @@ class ClientBody:
             self._expects = False
             if not payload.total_bytes:
                 self._connection.interim(100, ())
-        deadline = self._connection.edge.body_deadline
+        edge = self._connection.edge
+        deadline = edge.body_deadline
         deadline.add(self)
+        began = monotonic()
         try:
             chunk = await payload.readany()
         except GatewayError:
@@ -53,6 +61,9 @@ class ClientBody:
         finally:
             deadline.discard(self)
         self.received += len(chunk)
+        waited = self._waited = self._waited + monotonic() - began
+        if waited > GRACE and chunk and self.received < waited * edge.limits.body_rate:
+            raise RequestTimeout(reason="the body came too slowly")
         return chunk
 
     def on_deadline(self) -> None:

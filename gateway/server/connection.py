@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import socket
 import struct
+import sys
+import termios
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
@@ -44,7 +47,7 @@ _SMALL: Final = 64 * 1024
 class ClientConnection(Receiver):
     """One client connection, from accept to close; serves its requests one after the other."""
 
-    __slots__ = ("_asked", "_switched", "_tunnel", "announced")
+    __slots__ = ("_asked", "_left", "_switched", "_tunnel", "announced")
 
     def __init__(self, manager: EdgeServer, loop: asyncio.AbstractEventLoop, preface: Preface | None) -> None:
         super().__init__(manager, loop, preface)
@@ -52,6 +55,8 @@ class ClientConnection(Receiver):
         """What a balancer said of this connection before TLS began."""
         self._asked = False
         """A request came."""
+        self._left: int | None = None
+        """Bytes that the client had not taken at the last look; None before the first."""
         self._tunnel: ClientSide | None = None
         self._switched: Request | None = None
         """What the tunnel began with."""
@@ -94,7 +99,7 @@ class ClientConnection(Receiver):
         """Idle for too long, a head that does not end, or a client that does not read."""
         self._due = None
         if self._waiter is None:
-            self.abort()  # an answer is under way, or all is said and the client does not take it
+            self._look_at_sending()
         elif self._head_bytes == 0:
             self.close()  # idle, or connected and said nothing: nobody is there to read an answer
         else:
@@ -183,6 +188,7 @@ class ClientConnection(Receiver):
         finally:
             self._task_handler = None
             if self.transport is not None:
+                self._left = None
                 self._wait_until(self.edge.send_deadline)  # until connection_lost: what is written must be taken
                 self.transport.close()
 
@@ -266,11 +272,25 @@ class ClientConnection(Receiver):
 
     async def drained(self) -> None:
         """Wait until the client has read what was written, but not for ever."""
+        self._left = None
         self._wait_until(self.edge.send_deadline)
         try:
             await self._drain_helper()
         finally:
             self._wait_until(None)
+
+    def _look_at_sending(self) -> None:
+        """An answer is under way, or all is said: has the client taken of it what it must since the last look?"""
+        transport, limits = self.transport, self.edge.limits
+        if transport is None:
+            return
+        left = transport.get_write_buffer_size() + _queued(transport.get_extra_info("socket"))
+        before, self._left = self._left, left
+        least = 1.0 if self._tunnel is not None else max(1.0, limits.send_rate * limits.send_idle / 2)
+        if before is None or before - left >= least:
+            self._wait_until(self.edge.send_deadline)
+        else:
+            self.abort()
 
     async def _answer_refusal(self, error: GatewayError) -> None:
         """Answer what was no request (RFC 9112 §2.2, §3): nothing the client sent is in the answer."""
@@ -339,6 +359,14 @@ class EdgeServer(web.Server):
 
 async def _unused(_request: object) -> None:
     raise AssertionError("ClientConnection.start serves requests itself")
+
+
+def _queued(sock: Any) -> int:
+    """Bytes that were given to the system and that the other side has not acknowledged."""
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (OSError, AttributeError):  # gone already
+        return 0
 
 
 def _worth_reading(source: ClientBody, body: Body) -> bool:

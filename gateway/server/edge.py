@@ -45,7 +45,7 @@ class Serves(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EdgeLimits:
-    """What a client may make us hold, and for how long; bytes, counts, seconds."""
+    """What a client may make us hold, and for how long; bytes, counts, seconds, bytes a second (0: any)."""
 
     url: int = 8190
     header: int = 8192
@@ -54,6 +54,8 @@ class EdgeLimits:
     head_time: float = 10.0
     body_idle: float = 30.0
     send_idle: float = 60.0
+    body_rate: float = 240.0
+    send_rate: float = 240.0
     keep_alive: float = 75.0
     linger: float = 1.0
     connections: int = 65536
@@ -69,6 +71,8 @@ class EdgeLimits:
             head_time=limits.head,
             body_idle=limits.body_idle,
             send_idle=limits.send_idle,
+            body_rate=limits.min_body_rate or 0,
+            send_rate=limits.min_send_rate or 0,
             keep_alive=limits.keepalive_idle,
             connections=limits.connections,
         )
@@ -103,7 +107,7 @@ class Edge:
         self.head_deadline: Deadlines = wheel.of(limits.head_time)
         self.keep_alive_deadline: Deadlines = wheel.of(limits.keep_alive)
         self.body_deadline: Deadlines = wheel.of(limits.body_idle)
-        self.send_deadline: Deadlines = wheel.of(limits.send_idle)
+        self.send_deadline: Deadlines = wheel.of(limits.send_idle / 2)  # it is looked at twice in this time
         self.fresh_deadline: Deadlines = wheel.of(FRESH)
 
     def crowded(self) -> bool:

@@ -10,7 +10,9 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.errors import ClientClosed, GatewayError, MalformedMessage, RequestTimeout
+from gateway.server import body as module
 from gateway.server.body import ClientBody
+from gateway.server.edge import EdgeLimits
 from gateway.services.clock import Wheel
 
 
@@ -18,6 +20,7 @@ class Edge:
     def __init__(self, seconds: float) -> None:
         self.wheel = Wheel()
         self.body_deadline = self.wheel.of(seconds)
+        self.limits = EdgeLimits()
 
 
 class Connection:
@@ -98,6 +101,43 @@ async def test_silence_is_a_timeout(payload):
     with pytest.raises(RequestTimeout):
         await body.read()
     assert len(connection.edge.body_deadline) == 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "step", "pieces", "cut"),
+    [
+        pytest.param(240.0, 29.0, [b"x"], True, id="a byte within each deadline"),
+        pytest.param(240.0, 1.0, [b"x" * 100] * 6, True, id="slowly all along"),
+        pytest.param(240.0, 1.0, [b"x"] * 5, False, id="slowly at first"),
+        pytest.param(240.0, 1.0, [b"x" * 240] * 60, False, id="just as fast as it must"),
+        pytest.param(240.0, 10.0, [b"x" * 10_000, *[b"x"] * 3], False, id="silent now and then, but fast before"),
+        pytest.param(0.0, 29.0, [b"x"] * 100, False, id="as slowly as it likes"),
+    ],
+)
+async def test_a_least_rate(payload, monkeypatch, rate: float, step: float, pieces: list[bytes], cut: bool):
+    now = 0.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    connection = Connection()
+    connection.edge.limits = EdgeLimits(body_rate=rate)
+    body = ClientBody(connection, payload, expects=False)
+
+    async def receive() -> None:
+        nonlocal now
+        for piece in pieces:
+            reading = asyncio.ensure_future(body.read())
+            await asyncio.sleep(0)
+            now += step
+            payload.feed_data(piece)
+            await reading
+            now += 1000.0  # what the target takes of it is not the client's fault
+        payload.feed_eof()
+        assert await body.read() == b""
+
+    if cut:
+        with pytest.raises(RequestTimeout):
+            await receive()
+    else:
+        await receive()
 
 
 async def test_a_cancelled_read_waits_for_nothing(payload):

@@ -75,7 +75,7 @@ METHODS = {
 
 
 async def test_the_parts_of_aiohttp_that_are_used_are_there(front):
-    """Fails when aiohttp moves one of them: then read gateway/server/receiving.py and connection.py against its new source."""
+    """Fails when aiohttp moves one of them: then read server/receiving.py and connection.py against its source."""
     gateway = await front()
     async with await gateway.connect() as wire:
         while not gateway.edge.connections or next(iter(gateway.edge.connections))._waiter is None:
@@ -454,6 +454,46 @@ async def test_a_client_that_does_not_read_is_cut(front):
         assert exchange.aborted
         while gateway.edge.connections:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(("rate", "cut"), [(1e12, True), (1e5, False), (0, False)])
+async def test_a_client_that_takes_too_little_is_cut(front, monkeypatch, streamed: bool, rate: float, cut: bool):
+    """One that takes some, and enough, is not, however long the whole takes."""
+    looks = 0
+    look = ClientConnection._look_at_sending
+
+    def counted(self: ClientConnection) -> None:
+        nonlocal looks
+        looks += 1
+        look(self)
+
+    class Endless:
+        trailers = None
+
+        async def read(self) -> bytes:
+            return b"x" * (1 << 20)
+
+        def close(self) -> None:
+            pass
+
+    async def much(_request: Request) -> Response:
+        return Response(200, body=Body(None, Endless()) if streamed else b"x" * (64 << 20))
+
+    monkeypatch.setattr(ClientConnection, "_look_at_sending", counted)
+    gateway = await front(much, limits=EdgeLimits(send_idle=0.2, send_rate=rate))
+    async with await gateway.connect(limit=65536) as wire:
+        await wire.send(GET % b"")
+        while looks < 4 and not gateway.runtime.exchanges:
+            if not await wire.reader.read(65536):
+                break
+            await asyncio.sleep(0.01)
+        if cut:
+            assert (await gateway.runtime.recorded())[0].aborted
+        else:
+            assert not gateway.runtime.exchanges or not gateway.runtime.exchanges[0].aborted
+            assert gateway.edge.connections
+        wire.reset()
 
 
 async def test_a_small_answer_that_is_not_taken_is_cut_too(front):
