@@ -18,6 +18,7 @@ from gateway.services.clock import Clock
 if TYPE_CHECKING:
     from gateway.services.client import Client
     from gateway.services.metrics import Metrics
+    from gateway.services.relay import Relay
     from gateway.services.shared import Shared
     from gateway.services.store import Store
 
@@ -37,6 +38,11 @@ class Ports(Protocol):
     def clock(self) -> Clock: ...
     @property
     def metrics(self) -> Metrics: ...
+    @property
+    def relay(self) -> Relay:
+        """To the other workers of this gateway."""
+        ...
+
     @property
     def shared(self) -> Shared:
         """Things that exist once a worker, however many plugins use them."""
@@ -117,6 +123,11 @@ class Context:
     def shared(self) -> Shared:
         """Things that exist once a worker, however many plugins use them, over reloads."""
         return self.ports.shared
+
+    @property
+    def relay(self) -> Relay:
+        """To the other workers of this gateway."""
+        return self.ports.relay
 
     def store(self) -> Store:
         """The shared store (``stores.shared``)."""

@@ -13,6 +13,7 @@ from gateway.plugin import Context
 from gateway.services.client import Client
 from gateway.services.clock import Clock
 from gateway.services.metrics import Metrics
+from gateway.services.relay import Relay
 from gateway.services.shared import Shared
 from gateway.services.store import Store
 
@@ -31,6 +32,7 @@ class LivePorts:
         self.services = services
         self.clock: Clock = services.clock
         self.metrics: Metrics = services.metrics
+        self.relay: Relay = services.relay
         self.shared: Shared = Shared()
         self.workers = services.workers
         self.owner = services.owner

@@ -13,6 +13,7 @@ from gateway.runtime.ports import LivePorts
 from gateway.services.client import Client
 from gateway.services.clock import Clock, Wheel
 from gateway.services.metrics import Metrics
+from gateway.services.relay import Relay
 from gateway.services.store import Store, open_store
 
 RECEIVE_BUFFER = 64 * 1024
@@ -35,6 +36,7 @@ class Services:
         self.clock = Clock()
         self.wheel = Wheel()
         self.metrics = Metrics()
+        self.relay = Relay()
         self.buffer = memoryview(bytearray(RECEIVE_BUFFER))
         self.log_exchange: Callable[[Exchange], None] | None = None
         """The access log, if there is one."""

@@ -22,6 +22,8 @@ from gateway.supervisor.worker import Worker
 log = logging.getLogger("gateway.worker")
 
 _PR_SET_PDEATHSIG: Final = 1
+_TELL_TIME: Final = 5.0
+"""Seconds that the other workers have to take what one tells."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -58,10 +60,11 @@ class _Child:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._worker: Worker | None = None
+        self._line: Line | None = None
 
     async def run(self) -> None:
         """Serve until the line ends."""
-        line = await Line.over(socket.socket(fileno=self._options.control))
+        line = self._line = await Line.over(socket.socket(fileno=self._options.control))
         try:
             await line.serve(self._answer)
         finally:
@@ -91,6 +94,8 @@ class _Child:
                 return await worker.status()
             case "view":
                 return await worker.plugin_view(**arguments)
+            case "relayed":
+                worker.services.relay.deliver(arguments["topic"], arguments["message"])
             case "reopen":
                 worker.reopen_logs()
             case "level":
@@ -107,7 +112,12 @@ class _Child:
         for sock in sockets:
             sock.setblocking(False)
         self._worker = Worker(config, index=self._options.index, workers=self._options.workers, sockets=sockets)
+        self._worker.services.relay.send = self._tell_others
         await self._worker.start()
+
+    async def _tell_others(self, topic: str, message: str) -> None:
+        assert self._line is not None
+        await self._line.ask("relay", _TELL_TIME, topic=topic, message=message)
 
 
 def packed(config: Config) -> str:

@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Collection, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -119,7 +120,7 @@ class Processes:
             theirs.close()
         child.began = time.monotonic()
         line = child.line = await Line.over(ours)
-        self._spawn(line.serve(_asks_nothing))
+        self._spawn(line.serve(partial(self._asked_by, child)))
         loaded = self._loaded
         await line.ask("start", START_TIME, config=packed(loaded.config))
         prepared: Loaded | None = None
@@ -194,6 +195,19 @@ class Processes:
         routes = {"-", OTHER, *(route.name for route in config.routes), *(f"upstream:{n}" for n in config.upstreams)}
         known = {"route": routes, "upstream": {OTHER, *config.upstreams}}
         self._departed = [_retained(family, known) for family in self._departed]
+
+    async def _asked_by(self, sender: _Child, what: str, arguments: dict[str, Any]) -> None:
+        """A worker tells all others something. Raises what any of them raised."""
+        if what != "relay":
+            raise LookupError(what)
+        # Those that are not ready yet, too: they may serve already.
+        others = [each.line for each in self._children if each is not sender and each.line is not None]
+        asked = (line.ask("relayed", ASK_TIME, **arguments) for line in others)
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            # One that has died, or has only just been started, knows of nothing that could be out of date.
+            gone = isinstance(answer, ConnectionError) or str(answer) == "lookup: not started"
+            if isinstance(answer, BaseException) and not gone:
+                raise answer
 
     async def _relay(self) -> None:
         """Active checks are made by one worker a gateway; the others are told here what it found."""
@@ -309,10 +323,6 @@ def _retained(family: dict[str, Any], known: Mapping[str, Collection[str]]) -> d
             at = family["labels"].index(label)
             family = {**family, "samples": [each for each in family["samples"] if each[0][at] in names]}
     return family
-
-
-async def _asks_nothing(what: str, _arguments: dict[str, Any]) -> None:
-    raise LookupError(what)
 
 
 def _own(name: str, kind: str, text: str, value: float) -> dict[str, Any]:

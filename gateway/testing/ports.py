@@ -17,6 +17,7 @@ from gateway.plugin import Context
 from gateway.services.client import Answer, Client
 from gateway.services.clock import ManualClock
 from gateway.services.metrics import Metrics
+from gateway.services.relay import Relay
 from gateway.services.shared import Shared
 from gateway.services.store import MemoryStore, Store
 from gateway.testing.message import answering, data_of
@@ -96,6 +97,8 @@ class TestPorts:
     def __init__(self, *, workers: int = 1, owner: bool = True, replicas: int = 1, store: Store | None = None) -> None:
         self.clock = ManualClock()
         self.metrics = Metrics()
+        self.relay = Relay()
+        """Its ``send`` is None: there are no other workers, unless a test sets it."""
         self.shared = Shared()
         self.workers = workers
         self.owner = owner
