@@ -27,6 +27,7 @@ import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
+from multidict import MultiMapping
 
 EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _KEYS: Final[dict[str, rsa.RSAPrivateKey]] = {}
@@ -269,6 +270,28 @@ class Provider:
         if grant is None or grant.revoked:
             raise web.HTTPUnauthorized
         return web.json_response({**grant.user, "email": f"{grant.user['sub']}@example.com"})
+
+
+class Jar:
+    """Cookies, kept as a browser does for one host."""
+
+    def __init__(self) -> None:
+        self.cookies: dict[str, str] = {}
+
+    def take(self, headers: MultiMapping[str]) -> None:
+        """Do what an answer's ``Set-Cookie`` lines say."""
+        for line in headers.getall("Set-Cookie", ()):
+            pair, *attributes = (part.strip() for part in line.split(";"))
+            name, _, value = pair.partition("=")
+            if "Max-Age=0" in attributes:
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = value
+
+    @property
+    def header(self) -> str:
+        """The value of ``Cookie``."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
 
 def _refused(code: str) -> web.Response:
