@@ -33,6 +33,11 @@ class When(Settings):
     )
 
 
+def _mode_of(data: dict[str, Any]) -> Mode:
+    """What holds where nothing is said. ``data``: the keys that were read before."""
+    return registry.find(data["plugin"]).default_mode if "plugin" in data else Mode.ENFORCE
+
+
 class PluginEntry(Settings):
     """A plugin in a list."""
 
@@ -46,9 +51,10 @@ class PluginEntry(Settings):
         "over a reload. Unset: the plugin's name, with its number on the route from the second on.",
     )
     mode: Mode = Field(
-        default=Mode.ENFORCE,
+        default_factory=_mode_of,
         description="`enforce` refuses; `shadow` evaluates, counts and logs what it would refuse, and lets it through; "
-        "`off` leaves the plugin out. Shadow is how a policy is tried in front of live traffic.",
+        "`off` leaves the plugin out. Shadow is how a policy is tried in front of live traffic. Unset: `enforce`, or "
+        "`shadow` of plugins that guess.",
     )
     when: When | None = Field(default=None, description="For which requests it runs. Unset: for all of the route's.")
     with_: SerializeAsAny[Settings] = Field(

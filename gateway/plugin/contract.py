@@ -99,6 +99,8 @@ class Plugin(Generic[S]):
     stage: ClassVar[Stage] = Stage.ANYWHERE
     refuses: ClassVar[bool] = False
     """It can refuse a request, so ``mode: shadow`` makes sense."""
+    default_mode: ClassVar[Mode] = Mode.ENFORCE
+    """What holds where an entry says nothing. Shadow for what guesses, and would refuse some who mean no harm."""
     recovers: ClassVar[bool] = False
     """``proceed`` raises the errors of inner layers instead of returning them as answers."""
     on_attempt: ClassVar[bool] = False
