@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -61,7 +61,6 @@ class Worker(Protocol):
     @property
     def shared(self) -> Shared: ...
     def client(self) -> Client: ...
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...
 
 
 class Unverified(Exception):
@@ -108,7 +107,8 @@ class Source:
             with suppress(UnusableKey):  # its tokens get 503, and the next fetch says why
                 reader.take(self.document, self.fetched)
         if self._running is None:
-            self._running = self._worker.spawn(self._keep_fresh(), f"keys of {self.issuer}")
+            # Not the worker's: it ends with the last reader, before the worker does.
+            self._running = asyncio.get_running_loop().create_task(self._keep_fresh(), name=f"keys of {self.issuer}")
         elif self._refresh() < self.interval:
             self._sooner.set()
         try:
@@ -149,7 +149,7 @@ class Source:
         """The fetch that is under way, or a new one."""
         if self._fetching is None:
             self.tried = self._worker.clock.now()
-            self._fetching = self._worker.spawn(self.fetch(), f"fetch keys of {self.issuer}")
+            self._fetching = asyncio.get_running_loop().create_task(self.fetch(), name=f"fetch keys of {self.issuer}")
         return self._fetching
 
     async def fetch(self) -> None:
