@@ -4,6 +4,7 @@
     python -m gateway.demo --port 9000 --front http://127.0.0.1:8080 -- gateway run gateway.yaml
 
 The second form also runs the command given, waits until the gateway answers, says what to try, and ends it on Ctrl-C.
+The command finds `DEMO_PUBLIC_KEY` in its environment, a file whose private half makes tokens for as long as this runs.
 It knows nothing of the gateway: no authentication, no limits, no metrics. That is the point of it.
 """
 
@@ -15,6 +16,7 @@ import base64
 import contextlib
 import errno
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -23,6 +25,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import WSMsgType, web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 MAX_ORDERS = 1000
 MAX_BODY = 16 * 1024 * 1024
@@ -208,7 +212,16 @@ async def _accepts(host: str, port: int) -> bool:
     return True
 
 
-async def run_front(command: Sequence[str], front: str, stop: asyncio.Event) -> int:
+def make_keys(directory: Path) -> Path:
+    """A key pair in two files of a directory that only we can read; the private one's path."""
+    key, private = Ed25519PrivateKey.generate(), directory / "key.pem"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (directory / "public.pem").write_bytes(public)
+    return private
+
+
+async def run_front(command: Sequence[str], front: str, stop: asyncio.Event, key: Path) -> int:
     """Run ``command``, say what to try once ``front`` accepts connections, and end it when ``stop`` is set.
 
     Returns its exit code; 0 if it was ended by us and took the hint. Raises CannotStart.
@@ -219,7 +232,8 @@ async def run_front(command: Sequence[str], front: str, stop: asyncio.Event) -> 
         raise CannotStart(f"port {port} on {host} is taken, and the gateway is to listen there; end what does so now")
     # A process group of its own: Ctrl-C would reach it beside our own signal, and be taken for a second, impatient one.
     try:
-        child = await asyncio.create_subprocess_exec(*command, process_group=0)
+        environment = {**os.environ, "DEMO_PUBLIC_KEY": str(key.with_name("public.pem"))}
+        child = await asyncio.create_subprocess_exec(*command, process_group=0, env=environment)
     except OSError as error:
         raise CannotStart(f"cannot run {command[0]}: {error.strerror}") from error
     ended = asyncio.ensure_future(child.wait())
@@ -232,7 +246,7 @@ async def run_front(command: Sequence[str], front: str, stop: asyncio.Event) -> 
         else:
             raise CannotStart(f"the gateway did not listen on {front} within {START_SECONDS:g} s")
         if not ended.done() and not stopped.done():
-            print(what_to_try(front), flush=True)
+            print(what_to_try(front, command[0], key), flush=True)
         await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             return ended.result()
@@ -248,11 +262,12 @@ async def run_front(command: Sequence[str], front: str, stop: asyncio.Event) -> 
         await ended
 
 
-def what_to_try(front: str) -> str:
+def what_to_try(front: str, gateway: str, key: Path) -> str:
+    token = f"{gateway} token --key {key} --audience demo --subject ada --scope account"
     return (
         f"\nThe gateway listens on {front}, in front of a demo service. Try, in another terminal:\n\n"
         f"  curl -i {front}/orders\n"
-        f"  curl -i {front}/echo -d 'what the service gets to see'\n"
+        f'  curl -i {front}/account -H "Authorization: Bearer $({token})"   # and without\n'
         "  curl -s http://127.0.0.1:9901/metrics | grep requests\n\n"
         "Ctrl-C ends both.\n"
     )
@@ -267,7 +282,8 @@ async def serve(host: str, port: int, front: str, command: Sequence[str]) -> int
     async with listening(host, port) as bound:
         print(f"demo service on http://{host}:{bound}", flush=True)
         if command:
-            return await run_front(command, front, stop)
+            with tempfile.TemporaryDirectory(prefix="sidegate-demo-") as directory:
+                return await run_front(command, front, stop, make_keys(Path(directory)))
         await stop.wait()
     return 0
 
