@@ -1,7 +1,9 @@
 """Leaves a target alone that keeps failing, and tries it again with few requests, ever later while it stays ill.
 
-Belongs into an upstream's ``attempt`` list: each try at a target is judged on its own, and the balancer reads the
-breaker before it chooses. Breakers are each worker's own: a worker learns of a target from what it sent there itself.
+In an upstream's ``attempt`` list each try at a target is judged on its own, and the balancer reads the breaker before
+it chooses. In a route's list there is one breaker for the route, which judges what its requests came to after all
+attempts. Breakers are each worker's own, a worker learns of a target from what it sent there itself; with `shared` they
+open and close together.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ from gateway.errors import (
 from gateway.http import Exchange, Handler, Request, Response
 from gateway.plugin import AdminView, Context, Count, Duration, Gate, Percent, Plugin, Scope, Settings
 from gateway.services.metrics import Metrics
+from gateway.services.store import OnStoreError
 from plugins.circuit_breaker.breaker import Breaker, Event, State
+from plugins.circuit_breaker.fleet import Fleet
+from plugins.circuit_breaker.webhook import Webhook, WebhookSettings
 
 Kind = Literal["connect", "timeout", "broken"]
 
@@ -91,8 +96,20 @@ class CircuitBreakerSettings(Settings):
         default=1, description="Requests let through after that: if all succeed it closes, one failure opens it again."
     )
     per: Literal["target", "upstream"] = Field(
-        default="target", description="Whether each target has its breaker, or the upstream one for all of them."
+        default="target",
+        description="Whether each target has its breaker, or the upstream one for all of them. A route's list has one.",
     )
+    shared: bool = Field(
+        default=False,
+        description="Whether workers and replicas tell each other through `stores.shared` when one opens or closes, "
+        "and let one of them probe. What each counted stays its own. Needs Redis to reach anybody.",
+    )
+    on_store_error: OnStoreError = Field(
+        default=OnStoreError.LOCAL,
+        description="Of `shared`, while the store is away and the open time is over. `local`: each probes for itself. "
+        "`allow`: it closes. `deny`: it stays open until the store is back.",
+    )
+    webhook: WebhookSettings | None = Field(default=None, description="Who is told of changes of state. Unset: nobody.")
 
     @property
     def most_failures(self) -> int | None:
@@ -113,6 +130,8 @@ _KINDS: Final[Mapping[type[GatewayError], Kind]] = {
 }
 """Errors that say something about the target. Any other, a connection that had idled too long included, does not."""
 
+_PROBED_ELSEWHERE: Final = 1.0
+"""Seconds after which a gateway asks again whether another one still probes."""
 _LENIENCE: Final = 0.02
 """Seconds by which a loop's timer may be early."""
 _LABELS: Final = ("upstream", "plugin", "target")
@@ -123,11 +142,15 @@ _MOST: Final = 1000
 class CircuitBreaker(Plugin[CircuitBreakerSettings]):
     refuses = True
     on_attempt = True
+    on_route = True
     scope = Scope.WORKER
 
     def __init__(self, settings: CircuitBreakerSettings, context: Context) -> None:
         super().__init__(settings, context)
-        self.name = context.route.removeprefix("upstream:")
+        self.name = context.route.removeprefix("upstream:") if context.on_attempt else f"route:{context.route}"
+        self._one = settings.per == "upstream" or not context.on_attempt
+        self._fleet: Fleet | None = None
+        self._webhook: Webhook | None = None
         self._statuses = frozenset(settings.statuses)
         self._over = settings.slow.over if settings.slow is not None else math.inf
         # An upstream's targets hold their breakers, so that one for a target that is gone goes with it.
@@ -142,10 +165,19 @@ class CircuitBreaker(Plugin[CircuitBreakerSettings]):
         )
 
     async def open(self) -> None:
+        if self.settings.webhook is not None:
+            self._webhook = Webhook(self.settings.webhook, self.context, self.name)
+        if self.settings.shared:
+            choice = self.settings.on_store_error
+            self._fleet = Fleet(self.context, choice, self._breakers.get, self.breakers, self._note)
+            self._fleet.open()
         _shown(self.context.metrics).append(self)
         self.context.report("circuit_breaker", lambda: {"breakers": self.snapshot()})
 
     async def close(self) -> None:
+        for part in (self._fleet, self._webhook):
+            if part is not None:
+                await part.close()
         shown = _shown(self.context.metrics)
         if self in shown:
             shown.remove(self)
@@ -160,11 +192,13 @@ class CircuitBreaker(Plugin[CircuitBreakerSettings]):
         return self._of(target)
 
     def _of(self, target: str) -> Breaker:
-        key = target if self.settings.per == "target" else "*"
+        key = "*" if self._one else target
         found = self._breakers.get(key)
         if found is None:
             found = Breaker(key, self.settings, self.context.clock, self._changed, shadow=self.shadow)
             self._breakers[key] = found
+            if self._fleet is not None:
+                self._fleet.learn(found)
             if not self._published and len(self._unpublished) < _MOST:
                 self._unpublished[key] = found
         return found
@@ -172,6 +206,8 @@ class CircuitBreaker(Plugin[CircuitBreakerSettings]):
     async def __call__(self, request: Request, proceed: Handler) -> Response:
         attempt = request.attempt
         breaker = self._of(attempt.target if attempt is not None else "-")
+        if self._fleet is not None and breaker.due:
+            await self._ask(self._fleet, breaker)
         turn = breaker.enter()
         if turn is None:
             seconds = max(1, math.ceil(breaker.wait))
@@ -201,6 +237,17 @@ class CircuitBreaker(Plugin[CircuitBreakerSettings]):
             breaker.leave(turn)
         return response
 
+    async def _ask(self, fleet: Fleet, breaker: Breaker) -> None:
+        """Whether a probe is ours to send. Several requests may ask at once: one of them is told so."""
+        turn = breaker.turn
+        may = await fleet.may_probe(breaker)
+        if breaker.turn != turn or not breaker.due:
+            return  # somebody else's answer came meanwhile
+        if not may:
+            breaker.postpone(min(self.settings.open.base, _PROBED_ELSEWHERE))
+        elif fleet.alone and self.settings.on_store_error is OnStoreError.ALLOW:
+            breaker.step(Event.RESET, "the store is away, and `on_store_error` is `allow`")
+
     def _judge(self, breaker: Breaker, turn: int, kind: str, began: float) -> None:
         """``kind`` of failure; none for a success."""
         if kind and kind != "status" and kind not in self.settings.errors:
@@ -214,15 +261,26 @@ class CircuitBreaker(Plugin[CircuitBreakerSettings]):
     def done(self, exchange: Exchange) -> None:
         """An answer that streams was judged by its head; what it is cut off by comes later."""
         response, error, attempt = exchange.response, exchange.error, exchange.request.attempt
-        if response is None or response.error is not None or error is None or attempt is None or not exchange.aborted:
+        if response is None or response.error is not None or error is None or not exchange.aborted:
             return  # not aborted: something outside has answered for it, and the error was judged in its time
+        if attempt is None and self.context.on_attempt:
+            return
         kind = _KINDS.get(type(error))
         if kind is not None and kind in self.settings.errors:
-            breaker = self._of(attempt.target)
+            breaker = self._of(attempt.target if attempt is not None else "-")
             self._failures.child(self.name, self.context.id, breaker.target, kind).inc()
             breaker.broke_off()
 
     def _changed(self, breaker: Breaker, why: str) -> None:
+        """It changed by what happened here."""
+        self._note(breaker, why)
+        if self._fleet is not None:
+            self._fleet.tell(breaker)
+        if self._webhook is not None:
+            said = {"upstream": self.name, "mode": str(self.context.mode), "reason": why, **breaker.snapshot()}
+            self._webhook.tell(said)
+
+    def _note(self, breaker: Breaker, why: str) -> None:
         state = breaker.state.name.lower()
         self._transitions.child(self.name, self.context.id, breaker.target, state).inc()
         extra = {"upstream": self.name, "target": breaker.target, "state": state, "mode": str(self.context.mode)}

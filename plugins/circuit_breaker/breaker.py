@@ -216,6 +216,38 @@ class Breaker:
             self._tally = Tally(self._settings)
         self._changed(self, why)
 
+    def adopt(self, state: State, wait: float, opens: int) -> bool:
+        """Take over what another gateway found. Returns whether it changed anything.
+
+        ``wait`` is in seconds and cut to what is possible here: who writes to the store must not close a target off.
+        """
+        now = self._clock.now()
+        if state is State.HALF_OPEN or (state is State.CLOSED and self.state is State.CLOSED):
+            return False
+        changed = state is not self.state
+        self.state = state
+        self.turn += changed
+        if state is State.OPEN:
+            self.until = now + min(max(wait, 0.0), self._settings.open.max)
+            self.opens = opens
+        else:
+            self.opens = 0
+            self._tally = Tally(self._settings)
+        if changed:
+            self.since = now
+            self.probing = self.proved = 0
+        return changed
+
+    def postpone(self, seconds: float) -> None:
+        """Another gateway probes: ask again after so long, unless it tells before."""
+        if self.state is State.OPEN:
+            self.until = self._clock.now() + seconds
+
+    @property
+    def due(self) -> bool:
+        """It is open, and its open time is over: the next request would be a probe."""
+        return self.state is State.OPEN and self._clock.now() >= self.until
+
     def _open_time(self) -> float:
         settings = self._settings.open
         # The exponent is bounded: a target may stay away for weeks, and floats end at 2**1024.
