@@ -27,6 +27,27 @@ OVERRIDES: Final = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Overrid
 """Fields by which frameworks take another method than the request line's."""
 
 
+USUAL: Final = frozenset(
+    {
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "OPTIONS",
+        "TRACE",
+        "CONNECT",
+        "QUERY",
+        "PURGE",
+        "REPORT",
+        "SEARCH",
+    }
+    | {"PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK"}
+)
+"""Methods that nobody is asked about."""
+
+
 class InsufficientScope(Forbidden):
     """The credentials hold, but not for this; ``scope`` of the challenge says what is needed (RFC 6750 §3.1)."""
 
@@ -95,7 +116,13 @@ class Access(Plugin[AccessSettings]):
     @classmethod
     def check(cls, settings: AccessSettings) -> Sequence[str]:
         rules = [_Rule(rule, ignore_case=settings.ignore_case) for rule in settings.rules]
-        return [
+        odd = [
+            f"rule {rule.name!r}: {method} is no method that is in use; is it misspelt?"
+            for rule in rules
+            for method in rule.rule.methods
+            if method not in USUAL
+        ]
+        return odd + [
             f"rule {rule.name!r} can never decide: what it is about is decided by {_names(before)} before"
             for index, rule in enumerate(rules)
             if (before := _covering(rule, rules[:index]))

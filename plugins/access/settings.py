@@ -141,6 +141,8 @@ class Rule(Settings):
         if self.if_ == "anonymous" and self.require not in (None, "anyone"):
             raise expected("`require: anyone` or `deny: true`, because `if: anonymous` leaves nobody who could do more")
         for method in self.methods:
+            if method == "*":
+                raise expected("methods by name; leave `methods` out for all of them")
             if method != method.upper():
                 raise expected("methods in capitals: GET and get are not the same (RFC 9110 §9.1)")
         return self

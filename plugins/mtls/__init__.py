@@ -16,6 +16,7 @@ from gateway.errors import Forbidden, GatewayError, Unauthorized
 from gateway.http import Handler, Principal, Request, ReservedFields, Response
 from gateway.plugin import Authenticator, Context
 from plugins.mtls.certificate import Certificate, chain_field_of, chain_of, der_of, field_of, read
+from plugins.mtls.expiry import EndingTunnel, Expiry, InvalidCertificate
 from plugins.mtls.settings import Client, MtlsSettings
 
 __all__ = ["CertificateRefused", "InvalidCertificate", "Mtls", "MtlsSettings", "TokenNotBound"]
@@ -24,12 +25,6 @@ REMEMBERED: Final = 1024
 """Certificates whose owner is kept."""
 _FIELDS: Final = ("Client-Cert", "Client-Cert-Chain")
 _TOLD: Final = "mtls: what a proxy told"
-
-
-class InvalidCertificate(Unauthorized):
-    """The certificate has expired, is not valid yet, or cannot be read. Which of these only the log says."""
-
-    code, title = "invalid_certificate", "Invalid certificate"
 
 
 class CertificateRefused(Forbidden):
@@ -63,6 +58,7 @@ class Mtls(Authenticator[MtlsSettings]):
         self._owners: OrderedDict[bytes, _Owner] = OrderedDict()
         self._denied = frozenset(settings.deny)
         self._time = context.clock.time
+        self.dresses = settings.cut_at_expiry
         self._challenge = f'ClientCertificate realm="{context.route}"'
 
     def challenge(self) -> str:
@@ -80,11 +76,31 @@ class Mtls(Authenticator[MtlsSettings]):
         if self.settings.bound_tokens == "off" or (request.principal is None and not self._must_be_bound):
             return await super().__call__(request, proceed)
         self.cleanse(request)
+        ends = None
         try:
-            self._bound(request)
+            ends = self._bound(request)
         except GatewayError as error:
             self.refuse(error)
-        return await proceed(request)
+        response = await proceed(request)
+        if ends is not None and self.settings.cut_at_expiry:
+            self._cut(response, ends)
+        return response
+
+    def dress(self, request: Request, response: Response) -> None:
+        """Only where the caller was known by its certificate."""
+        chain = self._chain(request)
+        owner = self._owners.get(chain[0]) if chain else None
+        if owner is not None and owner.principal is not None and owner.principal is request.principal:
+            self._cut(response, owner.certificate.ends)
+
+    def _cut(self, response: Response, ends: float) -> None:
+        if response.error is not None:
+            return
+        expiry = Expiry(ends, self._time, self.refuse)
+        if response.tunnel is not None:
+            response.tunnel = EndingTunnel(response.tunnel, expiry)
+        elif response.body.whole is None:
+            response.body.filter(expiry, changes=False)
 
     @property
     def _must_be_bound(self) -> bool:
@@ -172,8 +188,8 @@ class Mtls(Authenticator[MtlsSettings]):
 
     # -- tokens that are bound to it -----------------------------------------------------------------------------------
 
-    def _bound(self, request: Request) -> None:
-        """Raises TokenNotBound, InvalidCertificate."""
+    def _bound(self, request: Request) -> float | None:
+        """When the certificate ends, if there is one. Raises TokenNotBound, InvalidCertificate."""
         chain = self._chain(request)
         owner = self._owner(chain[0]) if chain else None
         if owner is not None and owner.certificate.fingerprint in self._denied:
@@ -191,8 +207,10 @@ class Mtls(Authenticator[MtlsSettings]):
             wanted.encode("utf-8", "surrogatepass"), owner.certificate.thumbprint.encode()
         ):
             raise self._not_bound("the token is bound to another certificate")
-        if chain:
-            self._forward(request, chain)
+        if owner is None:
+            return None
+        self._forward(request, chain)
+        return owner.certificate.ends
 
     def _bearer(self) -> str:
         return f'Bearer realm="{self.context.route}"'

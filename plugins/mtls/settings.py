@@ -124,6 +124,11 @@ class MtlsSettings(Settings):
         max_length=64,
         description="Further fields that the target might believe about certificates, taken out of every request.",
     )
+    cut_at_expiry: bool = Field(
+        default=False,
+        description="End answers that stream and tunnels (WebSockets) with the next bytes after the certificate has "
+        "expired. Otherwise it is only looked at when a request begins, on kept connections each time anew.",
+    )
     bound_tokens: Literal["off", "present", "required"] = Field(
         default="off",
         description="Judge a caller whom a token has named before by its certificate (RFC 8705): `cnf.x5t#S256` of the "

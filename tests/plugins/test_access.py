@@ -273,6 +273,18 @@ def test_a_mistake_has_its_line():
     assert "gateway.yaml:16:25" in str(caught.value) and "did you mean 'role'?" in str(caught.value)
 
 
+def test_check_warns_of_a_method_that_is_misspelt():
+    found = settings_of(Access, {"rules": [{"name": "a", "methods": ["GET", "DELTE"], "deny": True}]})
+    assert Access.check(found) == ["rule 'a': DELTE is no method that is in use; is it misspelt?"]
+
+
+def test_mistakes_in_a_file_have_their_line(tmp_path):
+    (tmp_path / "rules.yaml").write_text("- {name: a, deny: true}\n- {name: b}\n")
+    config = CONFIG[: CONFIG.index("          rules:")] + f"          rules: {{file: {tmp_path}/rules.yaml}}\n"
+    with pytest.raises(ConfigurationError, match=r"rules\.yaml:2:3: .*either `require` or `deny: true`"):
+        load_text(config, {})
+
+
 def test_check_warns_of_a_rule_that_cannot_decide():
     (problem,) = [each for each in load_text(CONFIG % "deny: true", {}).problems if "rule" in each.message]
     assert problem.severity == "warning"

@@ -32,6 +32,7 @@ for _ in range(9):
         pytest.param({"require": "anyone", "path": "orders"}, "begins with /", id="a path that is none"),
         pytest.param({"require": "anyone", "path": "/a/*"}, "without \\*", id="a star"),
         pytest.param({"require": "anyone", "methods": "get"}, "capitals", id="a method in small letters"),
+        pytest.param({"require": "anyone", "methods": "*"}, "leave `methods` out", id="all methods by a star"),
         pytest.param({"if": "anonymous", "require": {"role": "a"}}, "anonymous", id="nobody has no role"),
         pytest.param({"require": {"role": "__import__('os')"}, "when": "1 == 1"}, "when", id="code"),
     ],
