@@ -132,6 +132,8 @@ def _number(text: str) -> int | None:
 
 def decoded(text: str) -> bytes | None:
     """The value of one of our cookies; None if it is none."""
+    if "+" in text or "/" in text:
+        return None
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
