@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import ssl
 import time
@@ -68,9 +69,7 @@ async def test_certificates_over_real_tls(tmp_path):
     cert, key = root.issue("localhost", dns=("localhost",), ip=("127.0.0.1",)).write(tmp_path, "server")
     web = between.issue("web", uri=("spiffe://example.org/ns/prod/sa/web",))
     dev = between.issue("dev", uri=("spiffe://example.org/ns/dev/sa/web",))
-    soon = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(seconds=4)
-    short = between.issue("short", ends=soon)
-    names = {"web": web, "dev": dev, "short": short, "stranger": Authority("other").issue("web", uri=web_uri(web))}
+    names = {"web": web, "dev": dev, "stranger": Authority("other").issue("web", uri=web_uri(web))}
 
     def session(name=None):
         context = ssl.create_default_context(cafile=root.write(tmp_path))
@@ -80,12 +79,12 @@ async def test_certificates_over_real_tls(tmp_path):
 
     variables = {"CERT": str(cert), "KEY": str(key), "CA": str(root.write(tmp_path)), "SECRET": SECRET}
     async with (
+        contextlib.AsyncExitStack() as stack,
         origin(200) as service,
         running(CONFIG, TARGET=service.url, **variables) as gateway,
         session() as anybody,
         session("web") as ours,
         session("dev") as others,
-        session("short") as ending,
         session("stranger") as stranger,
     ):
         secure, plain = gateway.urls
@@ -95,6 +94,8 @@ async def test_certificates_over_real_tls(tmp_path):
                 return answer.status, answer.headers.get("WWW-Authenticate")
 
         # The one whose certificate ends soon comes while it holds, and stays on its connection.
+        names["short"] = between.issue("short", ends=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=4))
+        ending = await stack.enter_async_context(session("short"))
         assert (await ask(ending, "/either/"))[0] == 200
 
         forged = {"Client-Cert": field_of(web.der), "Client_Cert": "x", "X-Forwarded-Client-Cert": "y"}
