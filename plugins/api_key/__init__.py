@@ -1,4 +1,4 @@
-"""Lets in whoever brings an API key that stands, hashed, in a file of keys.
+"""Lets in whoever brings an API key that stands, hashed, in a file or in the shared store.
 
 Keys are random and long, so one round of SHA-256 keeps them safe at rest; slow hashes are for what people make up. They
 are looked up by their digest: nothing about the time that takes tells a sender how much of a guess was right.
@@ -10,19 +10,19 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gateway.errors import BadRequest, GatewayError, Unauthorized
+from gateway.errors import BadRequest, GatewayError, Source, StoreUnavailable, Unauthorized
 from gateway.http import Principal, Request
 from gateway.http.cookies import cookies, drop_cookies
 from gateway.http.query import parameters, without_parameter
-from gateway.plugin import Authenticator, Command, Context, Duration, FilePath, Settings
+from gateway.plugin import Authenticator, Command, Context, Duration, FilePath, Name, Settings
 from gateway.plugin.field import FieldName
 from plugins.api_key.command import COMMAND
 from plugins.api_key.file import KeyEntry, read_keys
+from plugins.api_key.source import FileSource, StoreSource
 
 LONGEST: Final = 512
 """Characters of a key that are looked at."""
@@ -34,12 +34,30 @@ class InvalidKey(Unauthorized):
     code, title = "invalid_api_key", "Invalid API key"
 
 
-class KeysFile(Settings):
-    """Where the keys stand."""
+class KeysUnavailable(GatewayError):
+    """The store has not been reached since the start: who may come in is not known."""
 
-    file: FilePath = Field(
-        description="YAML up to 1 MB (some 4,000 keys), or JSON up to 16 MB, which reads a hundred times as fast."
+    code, status, title, source = "api_keys_unavailable", 503, "Keys unavailable", Source.INTERNAL
+
+
+class KeysPlace(Settings):
+    """Where the keys stand; one of the two."""
+
+    file: FilePath | None = Field(
+        default=None,
+        description="YAML up to 1 MB (some 4,000 keys), or JSON up to 16 MB, which reads a hundred times as fast.",
     )
+    store: Name | None = Field(
+        default=None,
+        description="In the shared store (`stores.shared`, Redis) under this name, for all replicas. Change them with "
+        "`gateway keys --store URL --name NAME`. While the store is away, the keys last read hold.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> KeysPlace:
+        if (self.file is None) == (self.store is None):
+            raise ValueError("`file` or `store`, one of them")
+        return self
 
 
 def _several(value: Any) -> Any:
@@ -69,16 +87,19 @@ class KeyPlaces(Settings):
 class ApiKeySettings(Settings):
     """A change of the file is taken up by itself; one that cannot be read leaves the keys as they were."""
 
-    keys: KeysFile = Field(description="`{file: keys.yaml}`, made and changed with `gateway keys`.")
+    keys: KeysPlace = Field(
+        description="`{file: keys.yaml}` or `{store: partners}`, made and changed with `gateway keys`."
+    )
     from_: KeyPlaces = Field(default=KeyPlaces(), alias="from", description="Where keys are looked for.")
     hide: bool = Field(default=True, description="Take the key out before the target, its logs and its errors see it.")
     reread: Duration = Field(
-        default=2.0, ge=0.1, description="How often the file is looked at: how long a revoked key may still be good."
+        default=2.0, ge=0.1, description="How often they are looked at: how long a revoked key may still be good."
     )
 
     @model_validator(mode="after")
     def _readable(self) -> ApiKeySettings:
-        read_keys(self.keys.file)
+        if self.keys.file is not None:
+            read_keys(self.keys.file)
         return self
 
 
@@ -106,13 +127,15 @@ class _Key:
 class ApiKey(Authenticator[ApiKeySettings]):
     def __init__(self, settings: ApiKeySettings, context: Context) -> None:
         super().__init__(settings, context)
-        self._path = settings.keys.file
+        keys = settings.keys
+        self._source = FileSource(keys.file) if keys.file is not None else StoreSource(context.store, keys.store or "")
         places = settings.from_
         self._headers = places.headers
         self._scheme = f"{places.scheme.lower()} " if places.scheme is not None else None
         self._hidden = [name.lower() for name in places.headers]
         self._keys: dict[bytes, _Key] = {}
-        self._seen: tuple[int, ...] | None = None
+        self._known = False
+        """They were read at least once."""
         self._error = ""
         self._timer: asyncio.TimerHandle | None = None
         self._time = context.clock.time
@@ -133,7 +156,7 @@ class ApiKey(Authenticator[ApiKeySettings]):
 
     def state(self) -> dict[str, Any]:
         """For operators."""
-        found = {"file": str(self._path), "ok": not self._error, "keys": len(self._keys)}
+        found = {"from": self._source.name, "ok": not self._error, "keys": len(self._keys)}
         return {**found, "error": self._error} if self._error else found
 
     def challenge(self) -> str:
@@ -148,6 +171,8 @@ class ApiKey(Authenticator[ApiKeySettings]):
         digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
         key = self._keys.get(digest[:8])
         if key is None or not hmac.compare_digest(key.digest, digest):
+            if not self._known:
+                raise KeysUnavailable(reason=self._error)
             raise self._invalid("unknown")
         if key.disabled:
             raise self._invalid(f"key {key.id} is revoked")
@@ -190,13 +215,13 @@ class ApiKey(Authenticator[ApiKeySettings]):
         if places.query is not None and request.query:
             request.query = without_parameter(request.query, places.query)
 
-    # -- the file ------------------------------------------------------------------------------------------------------
+    # -- where they stand -----------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self.settings.reread, self._look)
 
     def _look(self) -> None:
-        _ = self.context.spawn(self._look_again(), f"look at {self._path}")
+        _ = self.context.spawn(self._look_again(), f"look at keys, {self._source.name}")
 
     async def _look_again(self) -> None:
         await self.refresh()
@@ -204,18 +229,19 @@ class ApiKey(Authenticator[ApiKeySettings]):
             self._wait()
 
     async def refresh(self) -> None:
-        """Look at the file and take up what changed. What goes wrong is logged once, and the keys at hand stay."""
+        """Look at them and take up what changed. What goes wrong is logged once, and the keys at hand stay."""
         try:
-            found = await asyncio.to_thread(_changed, self._path, self._seen)
-        except (OSError, ValueError) as error:
-            why = str(error)
+            found = await self._source.changed()
+        except (OSError, ValueError, StoreUnavailable) as error:
+            why = error.reason if isinstance(error, StoreUnavailable) else str(error)
             if why != self._error:
                 self.context.log.warning("keys stay as they were: %s", why)
             self._error = why
             return
         self._error = ""
         if found is not None:
-            self._seen, self._keys = found
+            self._known = True
+            self._keys = await asyncio.to_thread(_ready, found)  # a hundred thousand take a while
             self._gauge.set(len(self._keys))
 
     @classmethod
@@ -223,11 +249,5 @@ class ApiKey(Authenticator[ApiKeySettings]):
         return (COMMAND,)
 
 
-def _changed(path: Path, seen: tuple[int, ...] | None) -> tuple[tuple[int, ...], dict[bytes, _Key]] | None:
-    """Runs in a thread: None if the file is the one that was seen. Raises OSError, ValueError."""
-    status = path.stat()
-    sign = (status.st_mtime_ns, status.st_size, status.st_ino)
-    if sign == seen:
-        return None
-    made = [_Key(entry) for entry in read_keys(path).keys]
-    return sign, {key.digest[:8]: key for key in made}
+def _ready(entries: Sequence[KeyEntry]) -> dict[bytes, _Key]:
+    return {key.digest[:8]: key for key in map(_Key, entries)}

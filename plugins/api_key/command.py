@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import base64
 import contextlib
 import datetime as dt
 import hashlib
 import secrets
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from gateway.errors import StoreUnavailable
 from gateway.plugin import Command
 from gateway.plugin.settings import parse_duration
-from plugins.api_key.file import KeyEntry, changing, read_keys
+from gateway.services.store import Store, open_store
+from plugins.api_key.file import KeyEntry, KeysDocument, changing, read_keys
+from plugins.api_key.source import keys_of, parse_document, write_keys
+
+T = TypeVar("T")
+PATIENCE: Final = 5.0
+"""Seconds that a store may take: a person waits, not a request."""
 
 PREFIX: Final = "sgk"
 """By which scanners find a key that leaked."""
@@ -42,14 +51,17 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     revoke.add_argument("id", help="the middle part of the key, as `list` shows it")
     for each in (add, listing, revoke):
         each.add_argument("--file", type=Path, default=Path("keys.yaml"), help="default: %(default)s")
+        each.add_argument("--store", metavar="URL", help="in this Redis, as `stores.shared` names it, and in no file")
+        each.add_argument("--name", default="keys", help="under this name in the store (default: %(default)s)")
 
 
 def _run(options: argparse.Namespace) -> int:
     actions = {"add": _add, "list": _list, "revoke": _revoke}
     try:
         return actions[options.action](options)
-    except (OSError, ValueError) as error:
-        print(f"gateway keys: {error}", file=sys.stderr)  # noqa: T201 - a command
+    except (OSError, ValueError, StoreUnavailable) as error:
+        why = error.reason if isinstance(error, StoreUnavailable) else error
+        print(f"gateway keys: {why}", file=sys.stderr)  # noqa: T201 - a command
         return 1
 
 
@@ -68,15 +80,47 @@ def _add(options: argparse.Namespace) -> int:
     }
     entry = {name: value for name, value in given.items() if value}
     KeyEntry.model_validate(entry)
-    with changing(options.file) as document:
+
+    def change(document: Any) -> None:
         document.setdefault("keys", []).append(entry)
+
+    _change(options, change)
     print(key)  # noqa: T201
-    print(f"gateway keys: {made} is in {options.file}; the key is shown this once", file=sys.stderr)  # noqa: T201
+    print(f"gateway keys: {made} is in {_where(options)}; the key is shown this once", file=sys.stderr)  # noqa: T201
     return 0
 
 
+def _where(options: argparse.Namespace) -> str:
+    return f"the store, under {options.name}" if options.store else str(options.file)
+
+
+def _change(options: argparse.Namespace, change: Callable[[Any], None]) -> None:
+    if options.store:
+        asyncio.run(_in_store(options, lambda store: write_keys(store, options.name, change)))
+        return
+    with changing(options.file) as document:
+        change(document)
+
+
+def _document(options: argparse.Namespace) -> KeysDocument:
+    if not options.store:
+        return read_keys(options.file)
+    return parse_document(asyncio.run(_in_store(options, lambda store: store.get(keys_of(options.name)[0]))))
+
+
+async def _in_store(options: argparse.Namespace, work: Callable[[Store], Awaitable[T]]) -> T:
+    """Raises StoreUnavailable, ValueError."""
+    if not options.store.startswith("redis"):
+        raise ValueError("--store: the URL of a Redis, for keys in memory would be gone with this command")
+    store = await open_store(options.store, timeout=PATIENCE)
+    try:
+        return await work(store)
+    finally:
+        await store.close()
+
+
 def _list(options: argparse.Namespace) -> int:
-    for entry in read_keys(options.file).keys:
+    for entry in _document(options).keys:
         now = dt.datetime.now(dt.UTC)
         state = "revoked" if entry.disabled else "expired" if entry.expires and entry.expires <= now else "valid"
         until = entry.expires.isoformat() if entry.expires else "-"
@@ -85,13 +129,14 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _revoke(options: argparse.Namespace) -> int:
-    with changing(options.file) as document:
+    def change(document: Any) -> None:
         for entry in document.get("keys") or ():
             if entry.get("id") == options.id:
                 entry["disabled"] = True
-                break
-        else:
-            raise ValueError(f"no key in {options.file} has the id {options.id}")
+                return
+        raise ValueError(f"no key in {_where(options)} has the id {options.id}")
+
+    _change(options, change)
     return 0
 
 

@@ -53,3 +53,57 @@ async def test_a_key_is_used_and_revoked(tmp_path: Path, capsys: pytest.CaptureF
         async with asyncio.timeout(30):
             while (await gateway.fetch("GET", "/", headers={"X-API-Key": key})).status != 401:
                 await asyncio.sleep(0.02)
+
+
+SHARED = """
+listeners: [{bind: 127.0.0.1:0}]
+stores: {shared: "${REDIS}"}
+upstreams: {orders: {targets: ["${TARGET}"]}}
+routes:
+  - name: orders
+    upstream: orders
+    plugins:
+      - plugin: api_key
+        with: {keys: {store: partners}, reread: 100ms}
+"""
+
+
+async def test_keys_in_redis_are_the_same_for_two_gateways_and_outlive_its_end(start_redis, capsys) -> None:
+    server = start_redis()
+    given = ["--store", server.url, "--name", "partners"]
+
+    async def said(*words: str) -> str:
+        assert await asyncio.to_thread(run_foreign, "keys", [*words, *given]) == 0
+        return capsys.readouterr().out.strip()
+
+    key, other = await said("add", "billing", "--role", "reader"), await said("add", "shop")
+    async with (
+        origin(200, body="hi") as service,
+        running(SHARED, TARGET=service.url, REDIS=server.url) as one,
+        running(SHARED, TARGET=service.url, REDIS=server.url) as two,
+    ):
+        for gateway in (one, two):
+            assert (await gateway.fetch("GET", "/", headers={"X-API-Key": key})).status == 200
+            assert (await gateway.fetch("GET", "/", headers={"X-API-Key": key + "x"})).status == 401
+        listed = await said("list")
+        assert listed.count("valid") == 2 and key not in listed
+
+        await said("revoke", other.split("_")[1])
+        async with asyncio.timeout(30):
+            for gateway in (one, two):
+                while (await gateway.fetch("GET", "/", headers={"X-API-Key": other})).status != 401:
+                    await asyncio.sleep(0.02)
+
+        server.kill()
+        await asyncio.sleep(0.3)  # some looks later
+        for gateway in (one, two):
+            assert (await gateway.fetch("GET", "/", headers={"X-API-Key": key})).status == 200
+            assert (await gateway.fetch("GET", "/", headers={"X-API-Key": other})).status == 401
+
+
+async def test_a_gateway_that_never_reached_its_store_lets_nobody_in(start_redis) -> None:
+    server = start_redis()
+    server.kill()
+    async with origin(200) as service, running(SHARED, TARGET=service.url, REDIS=server.url) as gateway:
+        answer = await gateway.fetch("GET", "/", headers={"X-API-Key": "anything"})
+        assert (answer.status, service.requests) == (503, [])

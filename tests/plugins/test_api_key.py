@@ -141,7 +141,7 @@ async def test_a_change_is_taken_up(keys):
         keys.write_text(entry("one", more="    disabled: true\n"))
         await live.plugin.refresh()
         assert (await live(asking("sesame"))).error.reason == "key one is revoked"
-        assert live.ports.reports["api_key"]() == {"file": str(keys), "ok": True, "keys": 1}
+        assert live.ports.reports["api_key"]() == {"from": str(keys), "ok": True, "keys": 1}
 
 
 async def test_a_change_is_taken_up_without_being_asked(keys):
