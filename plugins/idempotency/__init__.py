@@ -66,7 +66,7 @@ class Idempotency(Plugin[IdempotencySettings]):
         self._methods = frozenset(settings.methods)
         self._caller = caller_of(settings.caller)
         self._kept = settings.kept()
-        self._dropped = frozenset(name.lower().encode() for name in settings.drop)
+        self._dropped = frozenset(name.lower().encode() for name in (*settings.drop, "Idempotent-Replayed"))
         secrets = [each.get_secret_value() for each in settings.secrets]
         self._seal = Seal(secrets) if secrets else None
         self._keeper: Keeper | None = None
@@ -121,6 +121,7 @@ class Idempotency(Plugin[IdempotencySettings]):
             self._let_go(claim)
             raise
         if held is None:
+            self._let_go(claim)
             self._count("without_store")
             return await proceed(request)
         if held:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.errors import GatewayError, PayloadTooLarge
 from gateway.http import Body, Exchange, Handler, Request, Response
+from gateway.http.reserved import ReservedFields
 from gateway.plugin import Context, Count, Duration, Percent, Plugin, Settings, Size, Stage
 from gateway.plugin.field import FieldName
 from gateway.plugin.settings import expected
@@ -113,6 +114,7 @@ class Mirror(Plugin[MirrorSettings]):
     def __init__(self, settings: MirrorSettings, context: Context) -> None:
         super().__init__(settings, context)
         self._methods = frozenset(settings.methods)
+        self._mark = ReservedFields([settings.header])
         self._draw = random.random  # chance samples here and guards nothing
         self._in_flight = 0
         compare = settings.compare
@@ -155,6 +157,7 @@ class Mirror(Plugin[MirrorSettings]):
         return [f"methods: each copied {', '.join(unsafe)} does its work a second time"] if unsafe else []
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
+        self._mark.take_out(request)  # a client's request must not pass for a copy
         if request.method not in self._methods or request.upgrade or not self._drawn():
             return await proceed(request)
         if self._in_flight >= self.settings.max_in_flight:

@@ -261,6 +261,7 @@ class WebsocketLimit(Plugin[WebsocketLimitSettings]):
                 max_message=settings.max_message,
                 max_fragments=settings.max_fragments,
                 rate=rate,
+                messages=self._messages[0],
             )
 
         def down(object_to: Callable[[str], bool]) -> Direction:
@@ -270,6 +271,7 @@ class WebsocketLimit(Plugin[WebsocketLimitSettings]):
                 extended=extended,
                 max_message=settings.max_target_message,
                 max_fragments=settings.max_fragments,
+                messages=self._messages[1],
             )
 
         tunnel = WatchedTunnel(
@@ -287,8 +289,6 @@ class WebsocketLimit(Plugin[WebsocketLimitSettings]):
         def over(_exchange: Exchange) -> None:
             tunnel.close()
             self._connections.value -= 1
-            for child, count in zip(self._messages, tunnel.messages, strict=True):
-                child.value += count
 
         request.when_done(over)
 

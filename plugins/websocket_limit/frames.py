@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from gateway.services.metrics import Counter
+
 CONTINUATION: Final = 0x0
 CLOSE: Final = 0x8
 _KNOWN: Final = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})
@@ -54,6 +56,7 @@ class Direction:
         "_masked",
         "_max_fragments",
         "_max_message",
+        "_messages",
         "_object_to",
         "_opcode",
         "_open",
@@ -63,7 +66,6 @@ class Direction:
         "_size",
         "closed",
         "cut",
-        "messages",
         "said_goodbye",
     )
 
@@ -76,6 +78,7 @@ class Direction:
         max_message: int | None,
         max_fragments: int,
         rate: Rate | None = None,
+        messages: Counter | None = None,
     ) -> None:
         self._object_to = object_to
         self._masked = masked
@@ -92,7 +95,7 @@ class Direction:
         """A message is under way, its last fragment not seen."""
         self._size = 0
         self._parts = 0
-        self.messages = 0
+        self._messages = messages or Counter()
         self.cut = False
         """No further frame is let through; the one under way is ended."""
         self.closed = False
@@ -177,7 +180,7 @@ class Direction:
         self._open = not final
         if opcode != CONTINUATION:
             self._size = self._parts = 0
-            self.messages += 1
+            self._messages.value += 1
             if self._rate is not None and not self._rate.take():
                 return RATE
         self._size += length

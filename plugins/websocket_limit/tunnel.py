@@ -81,11 +81,6 @@ class WatchedTunnel:
         """The connection to the target is lost."""
         return self._inner.gone
 
-    @property
-    def messages(self) -> tuple[int, int]:
-        """From the client, from the target."""
-        return self._up.messages, self._down.messages
-
     async def read(self) -> bytes:
         """What goes to the client."""
         while not self._given_up:

@@ -141,3 +141,15 @@ async def test_shadow_mode_lets_everything_pass():
         for message in ("x" * 200_000, "/large", *["x"] * 25):
             await client.send(message)
             await client.recv()
+
+
+async def test_when_the_gateway_leaves_both_sides_are_told_through_it():
+    async with gateway() as (made, url, closed):
+        async with connect(url) as client:
+            await client.send("hi")
+            assert await client.recv() == "hi"
+            made.edges[0].drain()
+            assert await ends(client) == 1001
+        while not closed:
+            await asyncio.sleep(0.01)
+        assert closed == [1001]

@@ -94,6 +94,7 @@ async def test_secrets_may_be_left_out():
     assert {"Authorization", "Cookie"}.isdisjoint(shadow.request.headers)
     assert shadow.request.headers["X-Copy"] == "test"
     assert target.request.headers["Authorization"] == "secret"
+    assert "X-Copy" not in target.request.headers, "a client's request must not pass for a copy"
 
 
 async def test_what_plugins_further_in_change_is_not_in_the_copy():

@@ -234,8 +234,8 @@ async def test_messages_are_counted():
     async with opened(WebsocketLimit) as it:
         response = await it.head(asked, target)
         await response.tunnel.write(message(b"a") * 3)
-        it.leave(asked, response)
         assert it.ports.value("websocket_messages_total", "test", "websocket_limit", "client") == 3
+        it.leave(asked, response)
 
 
 @pytest.mark.parametrize("subprotocol", ["", "a b", "a,b", "ä"])

@@ -4,12 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.services.metrics import Counter
 from plugins.websocket_limit.frames import FRAGMENTS, PROTOCOL, RATE, SIZE, Direction, Rate, close_frame
 
 
-def direction(
-    objections=None, *, enforce=True, masked=True, extended=False, max_message=100, max_fragments=10, rate=None
-):
+def direction(objections=None, *, enforce=True, masked=True, extended=False, max_message=100, max_fragments=10, **more):
     def object_to(what):
         if objections is not None:
             objections.append(what)
@@ -21,7 +20,7 @@ def direction(
         extended=extended,
         max_message=max_message,
         max_fragments=max_fragments,
-        rate=rate,
+        **more,
     )
 
 
@@ -129,10 +128,10 @@ def test_a_close_is_noticed_whether_it_passes_or_not(frame, cut):
 def test_rate_counts_messages_and_pings_but_no_fragments(frame):
     now = [0.0]
     said = []
-    it = direction(said, rate=Rate(2, 1.0, 3, lambda: now[0]))
+    it = direction(said, rate=Rate(2, 1.0, 3, lambda: now[0]), messages=(messages := Counter()))
     stream = frame(b"a", fin=False) + frame(b"b", opcode=0) + frame(opcode=9) + frame(b"c")
     assert it.feed(stream) == stream
-    assert it.messages == 2
+    assert messages.value == 2
     now[0] = 0.5
     assert it.feed(frame(b"d")) == frame(b"d")
     assert it.feed(frame(b"\x03\xe8", opcode=8)) != b"", "a Close is always heard"
