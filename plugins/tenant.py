@@ -144,8 +144,8 @@ class TenantSettings(Settings):
         default=100,
         ge=0,
         le=1000,
-        description="Tenants with metrics of their own: the first that are answered without an error. The rest share "
-        "the label `__other__`.",
+        description="Tenants with metrics of their own: the first of `allow` or `map`; without these the first that are "
+        "answered without an error, in each worker. The rest share the label `__other__`.",
     )
 
     @model_validator(mode="after")
@@ -280,6 +280,8 @@ class Tenant(Plugin[TenantSettings]):
         )
         self._others = self._counts_of(OTHER)
         self._counts: dict[str, _Counts] = {}
+        named = None if self._names is None else tuple(dict.fromkeys(self._names.values()))
+        self._labelled = None if named is None else frozenset(named[: settings.labels])
 
     def _meanings(self) -> dict[str, str] | None:
         settings = self.settings
@@ -368,8 +370,11 @@ class Tenant(Plugin[TenantSettings]):
             return
         counts = self._counts.get(tenant)
         if counts is None:
-            # Names that are made up do not use up the labels.
-            if len(self._counts) < self.settings.labels and 200 <= exchange.status < 400:
+            if self._labelled is not None:
+                own = tenant in self._labelled
+            else:  # names that are made up do not use up the labels
+                own = len(self._counts) < self.settings.labels and 200 <= exchange.status < 400
+            if own:
                 counts = self._counts[tenant] = self._counts_of(tenant)
             else:
                 counts = self._others

@@ -47,7 +47,10 @@ class AuthenticationBusy(GatewayError):
 
 
 class BasicAuthSettings(Settings):
-    """A change of the files is taken up by itself; files that cannot be read leave users as they were."""
+    """A change of the files is taken up by itself; files that cannot be read leave users as they were.
+
+    Guessing is for `rate_limit` to stop, by client address and in front of this.
+    """
 
     users: FilePath = Field(
         description="File of lines `name:hash`, made with `htpasswd -B`: bcrypt or Argon2. Weaker hashes are refused."

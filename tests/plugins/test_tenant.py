@@ -228,6 +228,16 @@ async def test_metrics_have_so_many_labels_and_no_more():
         assert tenants == {"a", "b", "__other__"}
 
 
+@pytest.mark.parametrize("known", [{"allow": ["a", "b", "c"]}, {"map": {"x": "a", "y": "b", "z": "c"}}])
+async def test_of_a_list_the_first_have_metrics_of_their_own(known):
+    async with opened(Tenant, {**HEADER, **known, "labels": 2}) as live:
+        for name in ("c", "b", "a"):
+            await live(request(headers={"X-Tenant": name}), answering(404))
+        counted = [live.ports.value("tenant_requests_total", "test", "tenant", each, "4xx") for each in "abc"]
+        assert counted == [1, 1, 0]
+        assert live.ports.value("tenant_requests_total", "test", "tenant", "__other__", "4xx") == 1
+
+
 @pytest.mark.parametrize(
     ("given_settings", "why"),
     [
