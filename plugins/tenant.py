@@ -144,8 +144,8 @@ class TenantSettings(Settings):
         default=100,
         ge=0,
         le=1000,
-        description="Tenants with metrics of their own: the first of `allow` or `map`; without these the first that are "
-        "answered without an error, in each worker. The rest share the label `__other__`.",
+        description="Tenants with metrics of their own: the first of `allow` or `map`; without these the first that "
+        "are answered without an error, in each worker. The rest share the label `__other__`.",
     )
 
     @model_validator(mode="after")
