@@ -27,6 +27,7 @@ from gateway.services.log import (
     restyle,
 )
 from gateway.services.metrics import Snapshot
+from gateway.supervisor.memory import keep_memory
 from gateway.supervisor.status import plugin_reports, upstream_states
 
 log = logging.getLogger("gateway.worker")
@@ -70,6 +71,7 @@ class Worker:
             except OSError as error:
                 raise OSError(error.errno, f"cannot listen on {listener.bind}: {error.strerror}") from error
         self._count()
+        keep_memory()
         gc.set_threshold(50_000, 20, 100)
         _freeze()
 
