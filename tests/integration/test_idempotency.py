@@ -159,3 +159,33 @@ async def test_a_post_whose_connection_is_lost(redis_server, honours, status, co
             assert again.headers["Idempotent-Replayed"] == "true"
         assert service.seen == seen
         assert service.keys == [KEY["Idempotency-Key"]] * seen
+
+
+async def test_a_gateway_that_is_killed_frees_its_key_when_the_lease_ends(gateway, redis_server):
+    """A real process, killed while it waits for the target; another one takes over."""
+    async with charging() as service, aiohttp.ClientSession() as session:
+        limits = {"plugin": "idempotency", "with": {"lease": "1s"}}
+        config = {
+            "stores": {"shared": redis_server.url},
+            "upstreams": {"charges": {"targets": [service.url]}},
+            "routes": [{"name": "charges", "match": {"path": "/"}, "upstream": "charges", "plugins": [limits]}],
+        }
+        one, two = (gateway(config, begin=False) for _ in range(2))
+        await asyncio.gather(*[asyncio.to_thread(each.start) for each in (one, two)])
+
+        async def ask(process):
+            async with session.post(process.url + "/charges", headers={"Idempotency-Key": '"k"'}, data=b"{}") as answer:
+                return answer.status, answer.headers.get("Idempotent-Replayed")
+
+        service.proceed.clear()
+        first = asyncio.ensure_future(ask(one))
+        await service.arrived.wait()
+        assert await ask(two) == (409, None)
+        await asyncio.to_thread(one.kill)
+        with pytest.raises(aiohttp.ClientError):
+            await first
+        service.proceed.set()
+        while (answer := await ask(two))[0] == 409:
+            await asyncio.sleep(0.05)
+        assert answer == (201, None)
+        assert (await ask(two), service.seen) == ((201, "true"), 2)
