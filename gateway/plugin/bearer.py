@@ -152,7 +152,7 @@ class ProtectedResource(Settings):
     documentation: Url | None = Field(default=None, description="A page for developers.")
     serve: bool = Field(
         default=True,
-        description="Answer for the metadata here. Off where another route or plugin of the same resource does.",
+        description="Answer for the metadata here. Off where another route or plugin does, and says other things.",
     )
 
     @model_validator(mode="after")
@@ -194,7 +194,7 @@ class ProtectedResource(Settings):
         async def answer(_request: Request) -> Response:
             return Response(200, headers=headers, body=body)
 
-        return Endpoint(self.path, answer)
+        return Endpoint(self.path, answer, shared=body.decode())
 
 
 class Refusals:

@@ -57,6 +57,8 @@ class Endpoint:
     """Exact, in normal form."""
     handler: Handler
     methods: frozenset[str] = frozenset({"GET"})
+    shared: str = ""
+    """Endpoints of one path that give the same text here answer alike: one of them does, and it is no collision."""
 
 
 @dataclass(frozen=True, slots=True)

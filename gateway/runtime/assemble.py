@@ -19,7 +19,7 @@ from gateway.errors import GatewayError
 from gateway.forward import LiveUpstream
 from gateway.http import Handler
 from gateway.http.path import normalize
-from gateway.plugin import Authenticator, Context, Plugin
+from gateway.plugin import Authenticator, Context, Endpoint, Plugin
 from gateway.plugin.settings import identity
 from gateway.route.redirect import compile_redirect
 from gateway.route.rewrite import compile_rewrite
@@ -194,7 +194,7 @@ class Assembly:
     def _endpoints(self) -> None:
         runtime = self._runtime
         by_name = {route.name: route for route in runtime.routes}
-        seen: dict[str, tuple[str, Instance]] = {}
+        seen: dict[str, tuple[Instance, Endpoint]] = {}
         exact = {
             normalize(path.exact, policy_of(route.match)): route.name
             for route in self._config.routes
@@ -204,21 +204,27 @@ class Assembly:
         for instance in runtime.instances.values():
             for endpoint in instance.plugin.endpoints():
                 path = normalize(endpoint.path)
-                where = f"{instance.name} ({instance.id}) on route {instance.route}"
-                other, first = seen.get(path, (f"route {exact[path]}" if path in exact else "", None))
-                if first is not None and _alike(first, instance):
+                first = seen.get(path)
+                if first is not None and _alike(first, (instance, endpoint)):
                     continue
-                if other:
-                    raise BuildError(f"{where} answers {path} itself, and so does {other}")
-                seen[path] = (where, instance)
+                other = _where(first[0]) if first is not None else f"route {exact[path]}" if path in exact else None
+                if other is not None:
+                    raise BuildError(f"{_where(instance)} answers {path} itself, and so does {other}")
+                seen[path] = (instance, endpoint)
                 route = by_name.get(instance.route, runtime.unrouted)
                 handler = compose((), endpoint.handler, runtime.render)
                 runtime.endpoints[path] = (route, handler, endpoint.methods)
 
 
-def _alike(one: Instance, other: Instance) -> bool:
-    """The same plugin with the same settings on two routes, or in ``defaults``: any of them may answer for all."""
-    return one.route != other.route and (one.name, one.key[-1]) == (other.name, other.key[-1])
+def _alike(first: tuple[Instance, Endpoint], second: tuple[Instance, Endpoint]) -> bool:
+    """The same plugin with the same settings on two routes, or two that say so themselves: one answers for both."""
+    (one, its), (other, theirs) = first, second
+    same = one.route != other.route and (one.name, one.key[-1]) == (other.name, other.key[-1])
+    return same or its.shared == theirs.shared != ""
+
+
+def _where(instance: Instance) -> str:
+    return f"{instance.name} ({instance.id}) on route {instance.route}"
 
 
 def _link(instance: Instance) -> Link:

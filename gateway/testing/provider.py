@@ -62,6 +62,9 @@ class Provider:
     """Made by `provider`. Change any attribute while it runs."""
 
     url: str = ""
+    """The issuer."""
+    path: str = ""
+    """What the issuer has behind the host, such as ``/realms/shop``."""
     client: dict[str, str] = field(default_factory=lambda: {"id": "shop", "secret": "a secret of the shop's"})
     user: dict[str, Any] = field(default_factory=lambda: {"sub": "ada"})
     kids: list[str] = field(default_factory=lambda: ["one"])
@@ -130,7 +133,8 @@ class Provider:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request."""
-        self.calls[request.path] += 1
+        path = "/" + request.path.removeprefix(self.path).lstrip("/")
+        self.calls[path] += 1
         if self.down:
             raise web.HTTPServiceUnavailable
         answers = {
@@ -142,21 +146,22 @@ class Provider:
             "/revoke": self._revoke,
             "/userinfo": self._userinfo,
         }
-        answer = answers.get(request.path)
+        answer = answers.get(path)
         if answer is None:
             raise web.HTTPNotFound
         return await answer(request)
 
     async def _discovery(self, _request: web.Request) -> web.Response:
+        root = self.url.rstrip("/")
         document = {
             "issuer": self.url,
-            "jwks_uri": f"{self.url}/jwks",
-            "authorization_endpoint": f"{self.url}/authorize",
-            "token_endpoint": f"{self.url}/token",
-            "introspection_endpoint": f"{self.url}/introspect",
-            "revocation_endpoint": f"{self.url}/revoke",
-            "userinfo_endpoint": f"{self.url}/userinfo",
-            "end_session_endpoint": f"{self.url}/end_session",
+            "jwks_uri": f"{root}/jwks",
+            "authorization_endpoint": f"{root}/authorize",
+            "token_endpoint": f"{root}/token",
+            "introspection_endpoint": f"{root}/introspect",
+            "revocation_endpoint": f"{root}/revoke",
+            "userinfo_endpoint": f"{root}/userinfo",
+            "end_session_endpoint": f"{root}/end_session",
             "authorization_response_iss_parameter_supported": True,
             "code_challenge_methods_supported": ["S256"],
             **self.metadata,
@@ -309,7 +314,7 @@ async def provider(**attributes: Any) -> AsyncIterator[Provider]:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         address: Any = runner.addresses[0]
-        made.url = f"http://{address[0]}:{address[1]}"
+        made.url = f"http://{address[0]}:{address[1]}{made.path}"
         yield made
     finally:
         await runner.cleanup()

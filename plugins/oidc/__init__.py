@@ -74,27 +74,24 @@ class Oidc(Authenticator[OidcSettings]):
         self._login: Login | None = None
         self._logout: Logout | None = None
         path = settings.path.rstrip("/")
+        self._rules = f"{context.route}/{context.id}"
         self._paths = {name: f"{path}/{name}" for name in ("callback", "login", "logout", "backchannel-logout")}
         realm = settings.realm or context.route
+        # What differs between routes of one client: who may come in, and what the target is told.
+        apart: dict[str, Any] = {"groups": (), "groups_claim": (), "match": {}, "claims_to_headers": {}}
+        told = {"pass_access_token": None, "realm": None, "unauthenticated": Unauthenticated.LOGIN}
+        self._client = identity(settings.model_copy(update={**apart, **told}))
         # An authentication scheme that browsers leave alone: with the form to log in by.
         self._challenge = f'Cookie realm="{realm}", form-action="{self._paths["login"]}"'
 
     async def open(self) -> None:
         settings, store = self.settings, self.context.store()
-        # What differs between routes of one client: who may come in, and what the target is told.
-        apart: dict[str, Any] = {
-            "groups": (),
-            "groups_claim": (),
-            "match": {},
-            "claims_to_headers": {},
-            "pass_access_token": None,
-        }
-        alike = settings.model_copy(update={**apart, "realm": None, "unauthenticated": Unauthenticated.LOGIN})
         self._hold = self.context.shared.hold(
-            ("oidc", identity(alike), store), lambda: Keeper(settings, self.context, store)
+            ("oidc", self._client, store), lambda: Keeper(settings, self.context, store)
         )
         keeper = self._hold.thing
-        self._login = Login(settings, self.context, keeper)
+        self._login = Login(settings, self.context, keeper, self._rules)
+        keeper.rules[self._rules] = settings
         self._logout = Logout(settings, self.context, keeper, self._login)
         self.context.report(f"oidc {settings.issuer}", keeper.state)
         await keeper.open()
@@ -102,6 +99,7 @@ class Oidc(Authenticator[OidcSettings]):
     async def close(self) -> None:
         hold, self._hold = self._hold, None
         if hold is not None:
+            hold.thing.rules.pop(self._rules, None)
             await hold.release()
 
     @classmethod
@@ -114,12 +112,14 @@ class Oidc(Authenticator[OidcSettings]):
         return found
 
     def endpoints(self) -> Sequence[Endpoint]:
-        return (
-            Endpoint(self._paths["callback"], self._at_callback),
-            Endpoint(self._paths["login"], self._at_login),
-            Endpoint(self._paths["logout"], self._at_logout, frozenset({"GET", "POST"})),
-            Endpoint(self._paths["backchannel-logout"], self._at_backchannel, frozenset({"POST"})),
+        get, post = frozenset({"GET"}), frozenset({"POST"})
+        answers = (
+            ("callback", self._at_callback, get),
+            ("login", self._at_login, get),
+            ("logout", self._at_logout, get | post),
+            ("backchannel-logout", self._at_backchannel, post),
         )
+        return [Endpoint(self._paths[name], answer, methods, self._client) for name, answer, methods in answers]
 
     # -- a request -----------------------------------------------------------------------------------------------------
 

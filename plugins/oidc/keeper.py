@@ -65,6 +65,8 @@ class Keeper:
             context, settings.issuer, settings.algorithms, settings.fetch, discovery=settings.discovery
         )
         self.provider = Provider(settings, context, self.keys)
+        self.rules: dict[str, OidcSettings] = {}
+        """By route and id: who may come in where. One route may finish a login that another began."""
         self.in_store = settings.session.store is Place.SHARED
         self._context = context
         self._channel = channel("oidc:" + owner.decode())

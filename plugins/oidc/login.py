@@ -39,14 +39,17 @@ class Attempt(msgspec.Struct, frozen=True):
     verifier: str
     back: str
     redirect_uri: str
+    rules: str
+    """Who may come in, by the route that sent the browser away."""
     began: float
 
 
 class Login:
     """Begins and finishes logins."""
 
-    def __init__(self, settings: OidcSettings, context: Context, keeper: Keeper) -> None:
+    def __init__(self, settings: OidcSettings, context: Context, keeper: Keeper, rules: str) -> None:
         self._settings = settings
+        self._rules = rules
         self._context = context
         self._keeper = keeper
         self._cookies: Cookies = keeper.cookies
@@ -78,6 +81,7 @@ class Login:
             secrets.token_urlsafe(48),
             back if is_local(back) and not back.startswith(self._settings.path.rstrip("/") + "/") else "/",
             self.origin(request) + self.callback,
+            self._rules,
             now,
         )
         url = self._keeper.provider.login_url(attempt.redirect_uri, attempt.state, attempt.nonce, attempt.verifier)
@@ -98,7 +102,7 @@ class Login:
         try:
             attempt = self._attempt(given, login, state)
             granted = await self._granted(request, attempt)
-            session = self._session(granted)
+            session = self._session(granted, self._keeper.rules.get(attempt.rules, self._settings))
             lines = await self._begin_session(given, session, secure=secure)
         except GatewayError as error:
             (self._denied if isinstance(error, NotAllowed) else self._failed).inc()
@@ -144,14 +148,14 @@ class Login:
             raise LoginFailed(AGAIN, reason="no code")
         return await keeper.provider.exchange(code, attempt.verifier, attempt.redirect_uri, attempt.nonce)
 
-    def _session(self, granted: Granted) -> Session:
+    def _session(self, granted: Granted, rules: OidcSettings) -> Session:
         """Raises NotAllowed, LoginFailed."""
         claims, now = granted.claims, self._clock.time()
         assert claims is not None, "a login has an ID token"
-        if why := barred(self._settings, claims):
+        if why := barred(rules, claims):
             raise NotAllowed("You are signed in, but have no access here.", reason=why)
         try:
-            principal_of(claims, self._settings.principal)
+            principal_of(claims, rules.principal)
         except Unacceptable as error:
             raise LoginFailed(AGAIN, reason=str(error)) from None
         sid = claims.get("sid")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from gateway.plugin.document import plain
 from gateway.plugin.yaml import compose
-from gateway.testing import answering, exchange, ports, request
+from gateway.testing import answering, exchange, origin, ports, request, running
+from gateway.testing.provider import provider
 from plugins.jwt import Jwt
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "config" / "examples"
@@ -83,3 +85,24 @@ async def test_an_access_token_is_taken(signer, name):
 @pytest.mark.parametrize("name", FOR_SOMEBODY_ELSE)
 async def test_another_token_of_the_issuer_is_not(signer, name):
     assert (await outcome(signer, name, {**ACCESS[name], **FOR_SOMEBODY_ELSE[name]}, answering(200))).status == 401
+
+
+@pytest.mark.parametrize("name", ACCESS)
+async def test_with_a_live_issuer_over_real_connections(name):
+    """The example as it stands, but for the addresses: discovery, keys, tokens of this issuer's shape, the target."""
+    text = (EXAMPLES / f"jwt-{name}.yaml").read_text()
+    issuer = plain(compose(text, name).root)["routes"][0]["plugins"][0]["with"]["issuers"][0]["issuer"]
+    async with provider(path=urlsplit(issuer).path) as idp, origin(200, body="hi") as service:
+        config = text.replace(issuer, idp.url).replace("http://127.0.0.1:9000", service.url)
+        idp.shape = lambda claims: {**claims, **ACCESS[name]}
+        async with running(config) as gateway:
+            good = {"Authorization": f"Bearer {idp.token()}"}
+            for _ in range(2):
+                assert (await gateway.fetch("GET", "/", headers=good)).body == b"hi"
+            idp.shape = lambda claims: {**claims, **ACCESS[name], **FOR_SOMEBODY_ELSE[name]}
+            refused = await gateway.fetch("GET", "/", headers={"Authorization": f"Bearer {idp.token()}"})
+            assert (refused.status, len(service.requests)) == (401, 2)
+            found = gateway.exchanges[0].request.principal
+            assert "ada" in found.id
+            assert found.roles == {"admin"}
+        assert dict(idp.calls) == {"/.well-known/openid-configuration": 1, "/jwks": 1}

@@ -25,6 +25,8 @@ FILES = [ROOT / "gateway.yaml", *sorted(EXAMPLES.rglob("*.yaml"))]
 SETS = [[file] for file in FILES if file.name != "prod.yaml"]
 SETS.append([EXAMPLES / "environments" / "base.yaml", EXAMPLES / "environments" / "prod.yaml"])
 ENVIRON = {
+    "OIDC_CLIENT_SECRET": "a secret",
+    "OIDC_SESSION_KEY": "a key of thirty-two bytes or more",
     "ADMIN_TOKEN": "a token",
     "REDIS_URL": "redis://127.0.0.1:6379/0",
     "STRIPE_API_KEY": "sk_test_1",

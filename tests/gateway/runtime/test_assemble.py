@@ -43,7 +43,8 @@ class Noting(Plugin[NotingSettings]):
             raise OSError("no close")
 
     def endpoints(self):
-        return [Endpoint(self.settings.word, self.answer)] if self.settings.word.startswith("/") else []
+        path, _, shared = self.settings.word.partition(" ")
+        return [Endpoint(path, self.answer, shared=shared)] if path.startswith("/") else []
 
     async def answer(self, request):
         return Response(200, body=self.context.id.encode())
@@ -214,6 +215,14 @@ async def test_a_collision_of_endpoints_is_a_load_error(services, given, words):
     with pytest.raises(BuildError, match=words):
         await build(config(*given["words"], more=given.get("more", "")), services)
     assert [note for note in NOTES if note.startswith("close")], "and what was open is closed"
+
+
+async def test_endpoints_that_say_that_they_are_one(services):
+    runtime = await build(config("/login ours", "/login ours"), services)
+    assert list(runtime.endpoints) == ["/login"]
+    await runtime.close()
+    with pytest.raises(BuildError, match="answers /login itself"):
+        await build(config("/login ours", "/login theirs"), services)
 
 
 async def test_the_same_endpoint_of_the_same_settings_on_two_routes_is_one(services):
