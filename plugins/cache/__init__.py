@@ -15,22 +15,25 @@ from typing import Final
 
 from gateway.errors import PayloadTooLarge
 from gateway.http import Handler, Request, Response
-from gateway.plugin import Context, Plugin, Stage
+from gateway.plugin import AdminView, Command, Context, Plugin, Stage
 from plugins.cache.answer import hit, own_taken_out
 from plugins.cache.asked import AUTHORIZATION, bits_of
+from plugins.cache.command import COMMAND
 from plugins.cache.condition import merged
 from plugins.cache.counts import Counts
 from plugins.cache.dates import format_date
-from plugins.cache.entry import Entry, Place, fields_of_lines, update_lines
+from plugins.cache.entry import Entry, Place, Since, fields_of_lines, update_lines
 from plugins.cache.fetch import Fetch
 from plugins.cache.flight import Flight
 from plugins.cache.freshness import Terms, Unstored, judge
 from plugins.cache.groups import groups_of
 from plugins.cache.key import KeyMaker, authority, digest
-from plugins.cache.memory import MOST_HITS, MemoryTier
-from plugins.cache.purge import Declared, Kind, Purge, PurgeLog, related
+from plugins.cache.memory import MOST_HITS
+from plugins.cache.purge import Kind, Purge, related
 from plugins.cache.settings import CacheSettings
+from plugins.cache.shelf import Shelf
 from plugins.cache.vary import Selecting, chosen_by
+from plugins.cache.views import views_of
 from plugins.cache.visit import Visit
 
 __all__ = ["Cache", "CacheSettings"]
@@ -63,8 +66,7 @@ class Cache(Plugin[CacheSettings]):
         super().__init__(settings, context)
         self.clock = context.clock
         self.rules = settings.rules()
-        self.memory: MemoryTier = MemoryTier(settings.memory, settings.max_variants)
-        self.purges = PurgeLog()
+        self.shelf: Shelf = Shelf(settings, context)
         self.flights: dict[str, Flight] = {}
         self.counts: Counts = Counts(context)
         own = settings.targets[:1] if settings.targets[:1] == ("Sidegate-Cache-Control",) else ()
@@ -73,22 +75,20 @@ class Cache(Plugin[CacheSettings]):
         self._methods = frozenset(settings.methods)
         self._passing: OrderedDict[str, Passing] = OrderedDict()
         self._hints: OrderedDict[str, Selecting] = OrderedDict()
-        self._declared = [Declared(each.on, each.purge, soft=each.soft) for each in settings.invalidate]
+        self._declared = [each.declared() for each in settings.invalidate]
         self._told = settings.status_header
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        self.purges.sweeps.append(self._sweep)
+        self.shelf.open()
         self.counts.show(self)
 
     async def close(self) -> None:
-        if self._sweep in self.purges.sweeps:
-            self.purges.sweeps.remove(self._sweep)
         self.counts.hide(self)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.memory.clear()
+        await self.shelf.close()
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
         method = request.method
@@ -99,10 +99,10 @@ class Cache(Plugin[CacheSettings]):
             return await self._pass(request, proceed)
         key, url = found
         bits = bits_of(request)
-        entry = self.memory.index.get(key)
+        entry = self.shelf.memory.index.get(key)
         if (not bits or bits == AUTHORIZATION) and type(entry) is Entry and method == "GET":
             now = self.clock.now()
-            if now < entry.early and entry.vouched == self.purges.seq:
+            if now < entry.early and entry.vouched == self.shelf.purges.seq:
                 if entry.hits < MOST_HITS:
                     entry.hits += 1
                 counts = self.counts
@@ -157,42 +157,11 @@ class Cache(Plugin[CacheSettings]):
 
     # -- stored answers ----------------------------------------------------------------------------------------
 
-    async def find(self, key: str, request: Request) -> Entry | None:
-        """The stored answer that the request selects and that no purge speaks of."""
-        entry = self.memory.find(key, request.headers)
-        if entry is None or not self.purged(entry):
-            if entry is not None and entry.hits < MOST_HITS:
-                entry.hits += 1
-            return entry
-        return None
-
-    def purged(self, entry: Entry) -> bool:
-        """Whether it is gone by a purge; one that is only to be stale is made so."""
-        if entry.vouched == self.purges.seq:
-            return False
-        purge = self.purges.judge(entry)
-        if purge is None:
-            return False
-        if purge.soft:
-            entry.soften(self.clock.now())
-            entry.vouched = self.purges.seq
-            return False
-        self.memory.remove(entry)
-        return True
-
-    def put(self, entry: Entry) -> bool:
-        """Keep it."""
-        return self.memory.put(entry)
-
-    def discard(self, entry: Entry) -> None:
-        """It does not hold any more."""
-        self.memory.remove(entry)
-
     def suits(self, entry: Entry, request: Request) -> bool:
         """Whether the request selects it."""
         return not entry.selecting or chosen_by(entry.selecting, request.headers) == entry.chosen
 
-    def freshen(self, entry: Entry, response: Response, asked: float, *, seq: int, authorized: bool) -> Entry:
+    def freshen(self, entry: Entry, response: Response, asked: float, *, since: Since, authorized: bool) -> Entry:
         """A stored answer with what a 304, or the answer to a HEAD, says of it; kept in its place if it may be."""
         arrived = self.clock.time()
         update = update_lines(response)
@@ -204,15 +173,15 @@ class Cache(Plugin[CacheSettings]):
             headers.add("Age", line)
         terms = judge(entry.status, headers, self.rules, authorized=authorized, asked=asked, arrived=arrived)
         if isinstance(terms, Unstored):
-            self.discard(entry)
+            self.shelf.discard(entry)
             terms, keeps = Terms(0.0, 0.0, True, True, 0.0, 0.0, 0.0, True), False
         else:
-            keeps = not self.purges.missed_by(entry.url, entry.groups, seq)
-        made = entry.refreshed(lines, seq)
+            keeps = not self.shelf.purges.missed_by(entry.url, entry.groups, since.seq)
+        made = entry.refreshed(lines, since)
         made.delay, made.hits = entry.delay, entry.hits
         made.hold(terms, self.clock.now(), arrived, self.settings.early_refresh)
         if keeps:
-            self.put(made)
+            self.shelf.put(made)
         return made
 
     # -- fetches -----------------------------------------------------------------------------------------------
@@ -237,7 +206,7 @@ class Cache(Plugin[CacheSettings]):
         if self.counts.in_flight >= MOST_FLIGHTS:
             return None
         request = visit.request
-        flight = Flight(request, self.purges.seq, self.clock.now())
+        flight = Flight(request, self.since(), self.clock.now())
         if not alone:
             flight.label = self.flight_key(visit.key, request)
             self.flights[flight.label] = flight
@@ -262,6 +231,10 @@ class Cache(Plugin[CacheSettings]):
         if flight.label and self.flights.get(flight.label) is flight:
             del self.flights[flight.label]
         flight.label = ""
+
+    def since(self) -> Since:
+        """Where the purge log stands."""
+        return Since(self.shelf.purges.seq, self.shelf.purges.fleet)
 
     def shares_authorized(self, request: Request, bits: int) -> bool:
         """Whether the request has credentials, and a stored answer could go to somebody else."""
@@ -291,26 +264,20 @@ class Cache(Plugin[CacheSettings]):
 
     # -- purges ------------------------------------------------------------------------------------------------
 
-    async def purge(self, purges: Sequence[Purge]) -> None:
-        """Declare out of date, here and wherever else it is stored."""
-        for purge in purges:
-            self.purges.add(purge)
+    async def purge(self, purges: Sequence[Purge], *, asked_all: bool = False) -> bool:
+        """Declare out of date, here and wherever else it is stored. Whether everybody has been told.
 
-    def _sweep(self, purges: Sequence[Purge]) -> None:
-        """Take out what purges speak of that are about to be forgotten."""
-        hard = [purge for purge in purges if not purge.soft]
-        now = self.clock.now()
-        by_url = {purge.what: purge for purge in purges if purge.kind is Kind.URL}
-        others = [purge for purge in purges if purge.kind is not Kind.URL]
-        del hard
-        for entry in self.memory:
-            found = [each for each in others if each.seq > entry.seq and each.matches(entry.url, entry.groups)]
-            if (named := by_url.get(entry.url)) is not None and named.seq > entry.seq:
-                found.append(named)
-            if any(not each.soft for each in found):
-                self.memory.remove(entry)
-            elif found:
-                entry.soften(now)
+        ``asked_all``: every worker of this gateway does the same.
+        """
+        self.counts.purges.value += len(purges)
+        return await self.shelf.purge(purges, asked_all=asked_all)
+
+    def admin(self) -> Sequence[AdminView]:
+        return views_of(self)
+
+    @classmethod
+    def commands(cls) -> Sequence[Command]:
+        return (COMMAND,)
 
     # -- what is counted and told ------------------------------------------------------------------------------
 

@@ -22,8 +22,8 @@ Samples = list[tuple[tuple[str, str], float]]
 _shown: Final[WeakKeyDictionary[Metrics, dict[tuple[str, str], Cache]]] = WeakKeyDictionary()
 """The caches that are open, by route and id: gauges are read from them when somebody looks."""
 _GAUGES: Final[tuple[tuple[str, str, Callable[[Cache], float]], ...]] = (
-    ("cache_memory_bytes", "Bytes of answers kept in memory.", lambda cache: cache.memory.used),
-    ("cache_entries", "Answers kept in memory.", lambda cache: len(cache.memory)),
+    ("cache_memory_bytes", "Bytes of answers kept in memory.", lambda cache: cache.shelf.memory.used),
+    ("cache_entries", "Answers kept in memory.", lambda cache: len(cache.shelf.memory)),
     ("cache_fetches", "Fetches under way.", lambda cache: cache.counts.in_flight),
 )
 
@@ -60,7 +60,7 @@ class Counts:
         for name, text, value in _GAUGES:
             metrics.gauge(name, text, labels, read=read(value))
         evicted = metrics.counter("cache_evictions_total", "Answers that had to make room.", labels)
-        evicted.read = read(lambda cache: cache.memory.evicted)
+        evicted.read = read(lambda cache: cache.shelf.memory.evicted)
 
     def show(self, cache: Cache) -> None:
         """Let the gauges tell of it."""

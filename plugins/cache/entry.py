@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from multidict import CIMultiDict
@@ -35,6 +35,15 @@ class Place:
     chosen: str = ""
 
 
+class Since(NamedTuple):
+    """Where the purge log stood."""
+
+    seq: int
+    """This process's number."""
+    fleet: int
+    """That of all replicas; 0 without a shared store."""
+
+
 class Entry:
     """One stored answer. Times are on the loop's clock; ``date`` and ``arrived`` on the wall's."""
 
@@ -49,6 +58,7 @@ class Entry:
         "early",
         "error_until",
         "etag",
+        "fleet",
         "fresh_until",
         "groups",
         "head",
@@ -73,7 +83,7 @@ class Entry:
         "vouched",
     )
 
-    def __init__(self, place: Place, status: int, reason: bytes, lines: list[bytes], body: bytes, seq: int) -> None:
+    def __init__(self, place: Place, status: int, reason: bytes, lines: list[bytes], body: bytes, since: Since) -> None:
         self.key, self.url = place.key, place.url
         self.selecting, self.chosen = place.selecting, place.chosen
         self.slot = place.key if not place.selecting else f"{place.key}\n{','.join(place.selecting)}\n{place.chosen}"
@@ -82,9 +92,9 @@ class Entry:
         self.reason = reason
         self.lines = lines
         self.body = body
-        self.seq = seq
-        """The purge log's number when its request was made: what was purged since does not hold any more."""
-        self.vouched = seq
+        self.seq, self.fleet = since
+        """The purge log's numbers when its request was made: what was purged since does not hold any more."""
+        self.vouched = since.seq
         """The log's number when it was last compared with the log."""
         self.hits = 0
         self.queue = 0
@@ -137,10 +147,10 @@ class Entry:
         """After this it serves nothing but validation."""
         return max(self.fresh_until, self.stale_until, self.error_until, self.disconnected_until)
 
-    def refreshed(self, lines: list[bytes], seq: int) -> Entry:
+    def refreshed(self, lines: list[bytes], since: Since) -> Entry:
         """The same answer with other fields, after a 304."""
         place = Place(self.key, self.url, self.selecting, self.chosen)
-        return Entry(place, self.status, self.reason, lines, self.body, seq)
+        return Entry(place, self.status, self.reason, lines, self.body, since)
 
 
 def stored_lines(response: Response, unstored: frozenset[str], arrived: float) -> list[bytes]:
@@ -187,6 +197,7 @@ class Packed(msgspec.Struct, array_like=True, frozen=True):
     reason: bytes
     lines: list[bytes]
     seq: int
+    """The fleet's number of purges when its request was made."""
     delay: float
     arrived: float
     lifetime: float
@@ -197,9 +208,6 @@ class Packed(msgspec.Struct, array_like=True, frozen=True):
     stale_if_error: float
     disconnected: float
     explicit: bool
-    softened: float
-    """When a soft purge made it stale, or 0."""
-    length: int
     blob: bytes
     """Its body, or the name that the body's pieces are found by."""
     pieces: int
@@ -215,10 +223,10 @@ def pack(entry: Entry, blob: bytes, pieces: int) -> bytes:
     terms = entry.terms
     return _pack(
         Packed(
-            entry.key, entry.url, entry.selecting, entry.chosen, entry.status, entry.reason, entry.lines, entry.seq,
+            entry.key, entry.url, entry.selecting, entry.chosen, entry.status, entry.reason, entry.lines, entry.fleet,
             entry.delay, entry.arrived, terms.lifetime, terms.age, terms.validate, terms.strict,
-            terms.stale_while_revalidate, terms.stale_if_error, terms.disconnected, terms.explicit, 0.0,
-            len(entry.body), blob, pieces,
+            terms.stale_while_revalidate, terms.stale_if_error, terms.disconnected, terms.explicit, blob,
+            pieces,
         )
     )  # fmt: skip
 
@@ -231,7 +239,7 @@ def unpack(data: bytes) -> Packed:
 def revive(packed: Packed, body: bytes, now: float, wall: float, early_refresh: float) -> Entry:
     """The entry again, in this process: ``now`` on the loop's clock, ``wall`` on the wall's."""
     place = Place(packed.key, packed.url, packed.selecting, packed.chosen)
-    entry = Entry(place, packed.status, packed.reason, packed.lines, body, packed.seq)
+    entry = Entry(place, packed.status, packed.reason, packed.lines, body, Since(0, packed.seq))
     entry.delay = packed.delay
     terms: Any = Terms(
         packed.lifetime, packed.age, packed.validate, packed.strict, packed.stale_while_revalidate,

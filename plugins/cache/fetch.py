@@ -119,7 +119,7 @@ class Fetch:
         self.flight.fail(error)
 
     def _serves_on_error(self, entry: Entry) -> bool:
-        return self.cache.clock.now() < entry.error_until and not self.cache.purged(entry)
+        return self.cache.clock.now() < entry.error_until and not self.cache.shelf.purged(entry)
 
     def _stale(self, entry: Entry, note: str) -> None:
         self.cache.count("stale")
@@ -133,7 +133,7 @@ class Fetch:
         entry = _named(stored, response)
         if entry is None:
             return False
-        made = self.cache.freshen(entry, response, asked, seq=self.flight.seq, authorized=self.authorized)
+        made = self.cache.freshen(entry, response, asked, since=self.flight.since, authorized=self.authorized)
         made.delay = self.cache.clock.now() - began
         self.cache.count("revalidated")
         self.flight.land(Landed(entry=made, note="fwd-status=304; stored", shared=made.terms.fresh))
@@ -150,7 +150,7 @@ class Fetch:
             self._unstored(response, terms)
             return
         place, lines = self._placed(response, terms, arrived)
-        entry = Entry(place, response.status, response.reason, lines, b"", flight.seq)
+        entry = Entry(place, response.status, response.reason, lines, b"", flight.since)
         entry.delay = delay
         entry.hold(terms, cache.clock.now(), arrived, cache.settings.early_refresh)
         if not terms.fresh:
@@ -205,7 +205,7 @@ class Fetch:
         if response.status < 500:
             cache.remember(self.key, stores=False)
             if entry is not None and response.status != 304:
-                cache.discard(entry)  # it is not what the target has any more
+                cache.shelf.discard(entry)  # it is not what the target has any more
         self.flight.land(
             Landed(response=response, note=f"fwd-status={response.status}; detail={why.value}", shared=False)
         )
@@ -215,10 +215,10 @@ class Fetch:
         cache = self.cache
         if len(entry.body) > cache.settings.max_object:
             cache.counts.unstored(Unstored.TOO_LARGE)
-        elif cache.purges.missed_by(entry.url, entry.groups, entry.seq):
+        elif cache.shelf.purges.missed_by(entry.url, entry.groups, entry.seq):
             cache.counts.unstored(Unstored.PURGED)
         else:
-            return cache.put(entry)
+            return cache.shelf.put(entry)
         return False
 
     async def _stream(self, response: Response, entry: Entry) -> None:

@@ -17,7 +17,7 @@ from multidict import MultiMapping
 
 from gateway.errors import GatewayError, TruncatedAnswer
 from gateway.http import Fields, Request, Response
-from plugins.cache.entry import Entry
+from plugins.cache.entry import Entry, Since
 
 SLICE: Final = 64 * 1024
 """Bytes of a body that is here which a follower gets at once."""
@@ -60,18 +60,18 @@ class Flight:
         "landed",
         "length",
         "reserved",
-        "seq",
+        "since",
         "streams",
         "trailers",
         "waiting",
         "whole",
     )
 
-    def __init__(self, first: Request, seq: int, began: float) -> None:
+    def __init__(self, first: Request, since: Since, began: float) -> None:
         self.first = first
         """Whose request it was made of."""
-        self.seq = seq
-        """The purge log's number when it began."""
+        self.since = since
+        """The purge log's numbers when it began."""
         self.began = began
         self.label = ""
         """By which others find it; nothing if none may join."""

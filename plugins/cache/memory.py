@@ -228,6 +228,15 @@ class MemoryTier:
         """Take out all that is unwanted; how many."""
         return sum([self.remove(entry) for entry in self if unwanted(entry)])
 
+    def resize(self, limit: int, most_variants: int) -> None:
+        """Hold so much from now on."""
+        self.limit, self._most_variants = limit, most_variants
+        self._make_room(0)
+
+    async def close(self) -> None:
+        """Forget everything: nobody uses it any more."""
+        self.clear()
+
     def clear(self) -> None:
         """Forget everything."""
         for each in (self._small, self._main):

@@ -130,8 +130,6 @@ class PurgeLog:
         """Enter a purge; returns it with its number."""
         self.seq += 1
         made = Purge(purge.kind, purge.what, purge.soft, self.seq, fleet)
-        if fleet is not None:
-            self.fleet = max(self.fleet, fleet)
         if made.kind is Kind.ALL:
             self._add_everything(made)
             return made

@@ -13,6 +13,7 @@ from gateway.plugin import Count, Duration, Percent, Secret, Settings, Size
 from gateway.plugin.field import FieldName
 from gateway.plugin.settings import expected
 from plugins.cache.freshness import Override, Rules, SetCookie
+from plugins.cache.purge import Declared
 
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,31}")
 UNSAFE_TO_KEEP: Final = frozenset({"PUT", "DELETE", "PATCH", "CONNECT", "TRACE", "OPTIONS"})
@@ -91,11 +92,17 @@ class Invalidation(Settings):
     )
     soft: bool = Field(default=False, description="Make stale instead of removing.")
 
+    @model_validator(mode="after")
+    def _readable(self) -> Invalidation:
+        try:
+            self.declared()
+        except ValueError as error:
+            raise expected(str(error)) from None
+        return self
 
-def _purge_pattern(text: str) -> str:
-    if not text.startswith("/") or "*" in text[:-1]:
-        raise expected("a path, with a `*` at its end at most")
-    return text
+    def declared(self) -> Declared:
+        """As requests are compared with it. Raises ValueError."""
+        return Declared(self.on, self.purge, soft=self.soft)
 
 
 class CacheSettings(Settings):

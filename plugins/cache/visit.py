@@ -46,7 +46,13 @@ class Visit:
         if self.bits & PRECONDITION or wishes.no_store:  # §4.3.2: the target's to judge
             return await self.forward("request")
         for _ in range(ROUNDS):
-            entry = await cache.find(self.key, self.request)
+            passing = cache.passing(self.key)
+            if passing is not None and not passing.stores:
+                entry = cache.shelf.memory.find(self.key, self.request.headers)  # nobody else has it either
+                if entry is not None and cache.shelf.purged(entry):
+                    entry = None
+            else:
+                entry = await cache.shelf.find(self.key, self.url, self.request)
             if entry is not None and (response := self._use(entry)) is not None:
                 return response
             if wishes.only_if_cached:
@@ -56,7 +62,6 @@ class Visit:
             way = "stale" if entry is not None else self._miss()
             if entry is None and self.bits & RANGE:
                 return await self.forward(way)
-            passing = cache.passing(self.key)
             if passing and entry is None and not passing.stores:
                 return await self.forward(way, "hit-for-miss")
             alone = passing is not None or (entry is not None and not entry.terms.fresh)
@@ -65,7 +70,7 @@ class Visit:
         return await self.forward("miss")
 
     def _miss(self) -> str:
-        return "vary-miss" if self.cache.memory.all_of(self.key) else "uri-miss"
+        return "vary-miss" if self.cache.shelf.memory.all_of(self.key) else "uri-miss"
 
     # -- from what is stored -----------------------------------------------------------------------------------
 
@@ -113,7 +118,7 @@ class Visit:
         if response.status == 200 and entry is not None:
             self._freshen_by_head(entry, response, asked)
         elif response.status < 500 and entry is not None and response.status not in (304, 206):
-            cache.discard(entry)
+            cache.shelf.discard(entry)
         cache.count("pass")
         cache.tell(response, f"fwd={'stale' if entry is not None else self._miss()}; fwd-status={response.status}")
         return response
@@ -128,9 +133,9 @@ class Visit:
         )
         if same:
             authorized = self.cache.shares_authorized(self.request, self.bits)
-            self.cache.freshen(entry, response, asked, seq=self.cache.purges.seq, authorized=authorized)
+            self.cache.freshen(entry, response, asked, since=self.cache.since(), authorized=authorized)
         else:
-            self.cache.discard(entry)
+            self.cache.shelf.discard(entry)
 
     async def _fetched(self, entry: Entry | None, way: str, *, alone: bool) -> Response | None:
         """The answer of a fetch, one's own or another's; None if another's does not do."""

@@ -155,7 +155,7 @@ async def test_a_target_that_dies_in_mid_body_takes_all_followers_with_it_and_no
         assert {type(error) for error in errors} == {TruncatedAnswer}
         assert len({id(error) for error in errors}) == 100, "each has an error of its own"
         await live.ports.settled()
-        assert len(live.plugin.memory) == 0
+        assert len(live.plugin.shelf.memory) == 0
         target.feed = Feed()
         target.feed.queue.put_nowait(b"")
         await live(request("GET", "/a"), target)
@@ -305,7 +305,7 @@ async def test_a_body_that_turns_out_too_large_streams_on_at_its_readers_pace():
         assert feed.given < 20 * 65536, "the target is not read on while the slower one has not caught up"
         whole = await asyncio.gather(drain(fast), drain(slow))
         assert (len(whole[0]), len(whole[1])) == (35 * 65536, 40 * 65536)
-        assert len(live.plugin.memory) == 0
+        assert len(live.plugin.shelf.memory) == 0
 
 
 async def test_a_body_too_large_whose_readers_have_left_is_given_up():
@@ -328,7 +328,7 @@ async def test_a_body_known_to_be_too_large_is_not_collected():
     async with opened(Cache, {"memory": "4MB", "max_object": "100KB"}, ports=ports()) as live:
         answer = await live(request("GET", "/a"), target)
         assert "too-large" in answer.headers["Cache-Status"]
-        assert len(live.plugin.memory) == 0
+        assert len(live.plugin.shelf.memory) == 0
 
 
 async def test_interim_answers_reach_those_who_wait_and_nobody_afterwards():

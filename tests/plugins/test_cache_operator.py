@@ -1,0 +1,385 @@
+"""cache: what operators may say on top of the standard, and what they may ask of a running cache."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.errors import ConnectFailed
+from gateway.http import Principal, Response
+from gateway.testing import answering, opened, ports, request, settings_of
+from plugins.cache import Cache
+
+_spec = importlib.util.spec_from_file_location("cache_table", Path(__file__).with_name("test_cache.py"))
+table = importlib.util.module_from_spec(_spec)
+sys.modules["cache_table"] = table  # dataclasses look their module up
+_spec.loader.exec_module(table)
+fetched, cached, validated, kept, not_kept, play = (
+    table.fetched, table.cached, table.validated, table.kept, table.not_kept, table.play
+)  # fmt: skip
+FRESH, SHORT, Step = table.FRESH, table.SHORT, table.Step
+ANN, BOB, EVE = Principal("ann", tenant="a"), Principal("bob", tenant="a"), Principal("ann", tenant="b")
+
+
+def by_principal(*callers: Any, same: bool) -> list[Any]:
+    first, second = callers
+    return [fetched(say=FRESH, principal=first), (cached if same else fetched)(say=FRESH, principal=second)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        pytest.param({"ttl": "5m"}, kept(), id="ttl: nothing said, so the operator's"),
+        pytest.param({"ttl": "5m"}, not_kept("max-age=1"), id="ttl: what the origin says comes first"),
+        pytest.param({"ttl": "5m"}, not_kept(status=500), id="ttl: not for errors"),
+        pytest.param({"ttl": {"200": "5m"}}, kept(), id="ttl: by status"),
+        pytest.param({"ttl": {"200": "5m"}}, not_kept(status=404), id="ttl: by status, another one"),
+        pytest.param({"ttl": {"404": "5m"}}, kept(status=404), id="ttl: of a 404"),
+        pytest.param({"ttl": {"500": "5m"}}, kept(status=500), id="ttl: even of an error, if asked for"),
+        pytest.param({"negative_ttl": "1m"}, kept(status=404), id="negative_ttl: a 404"),
+        pytest.param({"negative_ttl": "1m"}, not_kept(status=200), id="negative_ttl: nothing else"),
+        pytest.param({"negative_ttl": "1m"}, not_kept("no-store", status=404), id="negative_ttl: if it may"),
+        pytest.param({"ttl": "5m", "override": "lifetime"}, kept("max-age=1"), id="override lifetime: max-age"),
+        pytest.param({"ttl": "1s", "override": "lifetime"}, not_kept("max-age=100"), id="override lifetime: shorter"),
+        pytest.param({"ttl": "5m", "override": "lifetime"}, not_kept("no-store"), id="override lifetime: not no-store"),
+        pytest.param({"ttl": "5m", "override": "lifetime"}, not_kept("private"), id="override lifetime: not private"),
+        pytest.param({"ttl": "5m", "override": "all"}, kept("no-store, private"), id="override all"),
+        pytest.param(
+            {"ttl": "5m", "override": "all"}, not_kept("no-store", ("Set-Cookie", "a=b")), id="override all: no cookies"
+        ),
+        pytest.param({"max_ttl": "2s"}, not_kept("max-age=3600"), id="max_ttl: a bound"),
+        pytest.param({"statuses": [200]}, not_kept("max-age=60", status=404), id="statuses: another is not kept"),
+        pytest.param({"statuses": [200]}, kept("max-age=60"), id="statuses: this one is"),
+        pytest.param(
+            {"heuristic": "0%"},
+            [fetched(say=[("Last-Modified", -86400)]), validated(after=1, say=[("Last-Modified", -86400)], gets=200)],
+            id="heuristic: off",
+        ),
+        pytest.param({"set_cookie": "keep"}, kept("max-age=60", ("Set-Cookie", "a=b")), id="set_cookie: keep"),
+        pytest.param(
+            {"set_cookie": "strip"},
+            [
+                fetched(say=[*FRESH, ("Set-Cookie", "a=b")], lacks=["Set-Cookie"]),
+                cached(lacks=["Set-Cookie"]),
+            ],
+            id="set_cookie: strip",
+        ),
+        pytest.param(
+            {"request_directives": False}, [fetched(say=FRESH), cached(ask={"Cache-Control": "no-cache"})],
+            id="request_directives: off, nobody goes past at will",
+        ),
+        pytest.param({"status_header": False}, [fetched(say=FRESH, lacks=["Cache-Status"]),
+                                                cached(lacks=["Cache-Status"])], id="status_header: off"),
+        pytest.param({"methods": ["GET"]}, [fetched(say=FRESH), fetched(method="HEAD")], id="methods: no HEAD"),
+        pytest.param(
+            {"methods": ["GET", "POST"]},
+            [
+                fetched(method="POST", sends="a", say=FRESH, body="1"),
+                cached(method="POST", sends="a", text="1"),
+                fetched(method="POST", sends="b", say=FRESH, body="2"),
+                fetched(say=FRESH, body="3"),
+                cached(method="POST", sends="a", text="1"),
+            ],
+            id="methods: POST is told apart by its body, and changes nothing",
+        ),
+        pytest.param(
+            {"methods": ["POST"]},
+            [fetched(method="POST", say=[("Last-Modified", -86400)]), fetched(method="POST", say=FRESH)],
+            id="methods: POST needs a stated time (RFC 9110 §9.3.3)",
+        ),
+        pytest.param(
+            {"methods": ["POST"], "max_request": "2B"},
+            [fetched(method="POST", sends="aaa", say=FRESH), fetched(method="POST", sends="aaa", say=FRESH)],
+            id="methods: a large request passes by",
+        ),
+        pytest.param({"key": {"scheme": False}}, [fetched(say=FRESH), cached(scheme="https")], id="key: no scheme"),
+        pytest.param(
+            {"key": {"query": {"ignore": ["utm_*"]}}},
+            [fetched(say=FRESH, path="/a?b=1&utm_x=1"), cached(path="/a?utm_y=2&b=1"), fetched(path="/a?b=2")],
+            id="key: parameters that do not count",
+        ),
+        pytest.param(
+            {"key": {"query": {"only": ["b"]}}},
+            [fetched(say=FRESH, path="/a?b=1&c=1"), cached(path="/a?b=1&d=3"), cached(path="/a?b=1")],
+            id="key: the only parameter that counts",
+        ),
+        pytest.param(
+            {"key": {"query": {"ignore": ["utm_*"]}}},
+            [fetched(say=FRESH, path="/a?utm%5fx=1"), cached(path="/a")],
+            id="key: a parameter in another spelling",
+        ),
+        pytest.param(
+            {"key": {"query": {"sort": True}}},
+            [fetched(say=FRESH, path="/a?b=1&a=2"), cached(path="/a?a=2&b=1")],
+            id="key: the order of parameters",
+        ),
+        pytest.param(
+            {"key": {"headers": ["X-Country"]}},
+            [fetched(say=FRESH, ask={"X-Country": "de"}), fetched(say=FRESH, ask={"X-Country": "fr"}),
+             cached(ask={"X-Country": "de"})],
+            id="key: a field",
+        ),
+        pytest.param(
+            {"key": {"cookies": ["lang"]}},
+            [fetched(say=FRESH, ask={"Cookie": "a=1; lang=de"}), fetched(say=FRESH, ask={"Cookie": "lang=fr"}),
+             cached(ask={"Cookie": "lang=de; b=2"})],
+            id="key: a cookie",
+        ),
+        pytest.param(
+            {"key": {"headers": ["A", "B"]}},
+            [fetched(say=FRESH, ask={"A": "xy", "B": ""}),
+             fetched(say=FRESH, ask={"A": "x", "B": "y"})],
+            id="key: no part can be taken for two",
+        ),
+        pytest.param({}, by_principal(ANN, BOB, same=False), id="partition auto: callers apart"),
+        pytest.param({}, by_principal(ANN, ANN, same=True), id="partition auto: the same caller"),
+        pytest.param({}, by_principal(ANN, EVE, same=False), id="partition auto: the same name of another tenant"),
+        pytest.param({}, by_principal(None, ANN, same=False), id="partition auto: nobody and somebody"),
+        pytest.param({"partition": "none"}, by_principal(ANN, BOB, same=True), id="partition none: all share"),
+        pytest.param({"partition": "tenant"}, by_principal(ANN, BOB, same=True), id="partition tenant: share"),
+        pytest.param({"partition": "tenant"}, by_principal(ANN, EVE, same=False), id="partition tenant: apart"),
+        pytest.param({"partition": "tenant"}, by_principal(None, None, same=False), id="partition tenant: nobody's"),
+        pytest.param({"partition": "principal"}, by_principal(None, None, same=False), id="partition principal"),
+        pytest.param(
+            {}, [fetched(say=FRESH, principal=ANN, ask={"Authorization": "x"}), fetched(principal=ANN, say=FRESH)],
+            id="§3.5 holds within a partition as well",
+        ),
+        pytest.param(
+            {"authenticated": True},
+            [
+                fetched(say=FRESH, principal=ANN, ask={"Authorization": "x"}),
+                cached(principal=ANN, ask={"Authorization": "x"}),
+                fetched(say=FRESH, principal=BOB, ask={"Authorization": "y"}),
+                fetched(say=FRESH, ask={"Authorization": "z"}),
+                fetched(say=FRESH),
+            ],
+            id="authenticated: each caller's own",
+        ),
+        pytest.param(
+            {"stale_while_revalidate": "1m"},
+            [fetched(say=SHORT, body="old"), Step(after=5, say=FRESH, body="new", text="old"), cached(text="new")],
+            id="stale_while_revalidate: the operator's",
+        ),
+        pytest.param(
+            {"stale_while_revalidate": "1m"},
+            [fetched(say=[("Cache-Control", "max-age=2, stale-while-revalidate=0")]), fetched(after=3, say=SHORT)],
+            id="stale_while_revalidate: the origin's comes first",
+        ),
+        pytest.param(
+            {"stale_while_revalidate": "1m", "stale_if_error": "1m", "disconnected": "0s"},
+            [fetched(say=[("Cache-Control", "max-age=2, must-revalidate")]),
+             fetched(after=3, error=ConnectFailed(), gets=502)],
+            id="stale: must-revalidate comes first",
+        ),
+        pytest.param(
+            {"stale_if_error": "1m"}, [fetched(say=SHORT), fetched(after=9, status=500, gets=200, text="body")],
+            id="stale_if_error: the operator's",
+        ),
+        pytest.param(
+            {"disconnected": "0s"}, [fetched(say=SHORT), fetched(after=9, error=ConnectFailed(), gets=502)],
+            id="disconnected: off",
+        ),
+        pytest.param(
+            {"targets": ["Surrogate-Control"]}, not_kept(None, ("CDN-Cache-Control", "max-age=60")), id="targets"
+        ),
+        pytest.param(
+            {"invalidate": [{"on": "POST /messages", "purge": ["/messages*"]}]},
+            [
+                fetched(say=FRESH, path="/messages/1"),
+                fetched(say=FRESH, path="/other"),
+                fetched(method="POST", path="/messages", status=201),
+                fetched(say=FRESH, path="/messages/1"),
+                cached(path="/other"),
+            ],
+            id="invalidate: what a request makes out of date",
+        ),
+        pytest.param(
+            {"invalidate": [{"on": "* /users/{id}", "purge": ["/lists/{id}", "/users/{id}/*"]}]},
+            [
+                fetched(say=FRESH, path="/lists/7?page=2"),
+                fetched(say=FRESH, path="/lists/77"),
+                fetched(say=FRESH, path="/users/7/photo"),
+                fetched(method="PUT", path="/users/7"),
+                fetched(say=FRESH, path="/lists/7?page=2"),
+                cached(path="/lists/77"),
+                fetched(say=FRESH, path="/users/7/photo"),
+            ],
+            id="invalidate: with parameters",
+        ),
+        pytest.param(
+            {"invalidate": [{"on": "POST /messages", "purge": ["/messages*"]}]},
+            [fetched(say=FRESH, path="/messages/1"), fetched(method="POST", path="/messages", status=400),
+             cached(path="/messages/1")],
+            id="invalidate: not by what failed",
+        ),
+        pytest.param(
+            {"invalidate": [{"on": "POST /m", "purge": ["/a"], "soft": True}], "stale_while_revalidate": "1m"},
+            [fetched(say=FRESH, body="old"), fetched(method="POST", path="/m"), Step(say=FRESH, body="new", text="old"),
+             cached(text="new")],
+            id="invalidate: softly",
+        ),
+    ],
+)  # fmt: skip
+async def test_what_operators_decide(settings: dict[str, Any], steps: list[Any]) -> None:
+    await play(settings, steps)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        pytest.param({"max_object": "20MB"}, "a quarter", id="an object larger than a quarter"),
+        pytest.param({"override": "all"}, "`ttl`", id="override without ttl"),
+        pytest.param({"partition": "none", "authenticated": True}, "partition", id="authenticated without a partition"),
+        pytest.param({"methods": ["PUT"]}, "GET", id="a method that changes something"),
+        pytest.param({"statuses": [206]}, "206", id="parts"),
+        pytest.param({"tiers": ["memory", "memory"]}, "once", id="a tier twice"),
+        pytest.param({"seal": ["0123456789abcdef"]}, "shared", id="a key for nothing"),
+        pytest.param({"tiers": ["shared"], "seal": ["short"]}, "16 bytes", id="a short key"),
+        pytest.param({"ttl": {"2xx": "5m"}}, "by status", id="a class of statuses"),
+        pytest.param({"key": {"query": {"only": ["a"], "ignore": ["b"]}}}, "not both", id="only and ignore"),
+        pytest.param({"invalidate": [{"on": "POST", "purge": ["/a"]}]}, "method", id="invalidate without a path"),
+        pytest.param({"invalidate": [{"on": "POST /a", "purge": ["a"]}]}, "path", id="invalidate of no path"),
+        pytest.param({"invalidate": [{"on": "POST /a", "purge": ["/{x}"]}]}, "x", id="a parameter that is not there"),
+    ],
+)
+def test_settings_that_cannot_be_meant(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings_of(Cache, settings)
+    assert said in str(caught.value)
+
+
+# -- the admin API ---------------------------------------------------------------------------------------------------
+
+
+def view(live: Any, name: str) -> Any:
+    return next(each.answer for each in live.plugin.admin() if each.name == name)
+
+
+@pytest.mark.parametrize(
+    ("query", "gone"),
+    [
+        pytest.param({"urls": "http://gateway.test/a"}, {"/a"}, id="a URL"),
+        pytest.param({"urls": "https://GATEWAY.test:443/a"}, {"/a"}, id="a URL, however it is written"),
+        pytest.param({"urls": "http://other.test/a"}, set(), id="another host's"),
+        pytest.param({"urls": "/a"}, {"/a", "/a?x=1"}, id="a path, with any query"),
+        pytest.param({"urls": "/a?x=1"}, {"/a?x=1"}, id="a path with a query"),
+        pytest.param({"urls": "/a*"}, {"/a", "/a?x=1", "/a/b"}, id="a prefix"),
+        pytest.param({"urls": "http://gateway.test/a/*"}, {"/a/b"}, id="a prefix with a host"),
+        pytest.param({"urls": "/a/b /c"}, {"/a/b", "/c"}, id="two"),
+        pytest.param({"groups": "g"}, {"/a", "/c"}, id="a group"),
+        pytest.param({"groups": "g", "host": "other.test"}, set(), id="another host's group"),
+        pytest.param({"groups": "x\nh"}, {"/c"}, id="two groups"),
+        pytest.param({"urls": "*"}, {"/a", "/a?x=1", "/a/b", "/c"}, id="everything"),
+    ],
+)
+async def test_purging(query: dict[str, str], gone: set[str]) -> None:
+    groups = {"/a": '"g"', "/c": '"g", "h"'}
+    async with opened(Cache, None) as live:
+        for path in ("/a", "/a?x=1", "/a/b", "/c"):
+            more = {"Cache-Groups": groups[path]} if path in groups else {}
+            await live(request("GET", path), answering(200, {"Cache-Control": "max-age=60", **more}, path))
+        found = await view(live, "purge")(query)
+        assert found == {"purged": len(gone), "replicas_told": True}
+        for path in ("/a", "/a?x=1", "/a/b", "/c"):
+            target = answering(200, {"Cache-Control": "max-age=60"}, "new")
+            await live(request("GET", path), target)
+            assert target.calls == (1 if path in gone else 0), path
+
+
+async def test_a_soft_purge_makes_stale() -> None:
+    async with opened(Cache, {"stale_while_revalidate": "1m"}) as live:
+        await live(request("GET", "/a"), answering(200, {"Cache-Control": "max-age=60"}, "old"))
+        await view(live, "purge")({"urls": "/a", "soft": "true"})
+        target = answering(200, {"Cache-Control": "max-age=60"}, "new")
+        assert (await live(request("GET", "/a"), target)).body.whole == b"old"
+        await live.ports.settled()
+        assert target.calls == 1, "fetched anew, behind the client's back"
+        assert (await live(request("GET", "/a"), target)).body.whole == b"new"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"urls": "a"}, id="no URL and no path"),
+        pytest.param({"urls": "/a*b"}, id="a star in the middle"),
+        pytest.param({"urls": "ftp://a/b"}, id="another scheme"),
+        pytest.param({"urls": "http://user@a/b"}, id="a user"),
+        pytest.param({"urls": " ".join(["/a"] * 501)}, id="too many"),
+    ],
+)
+async def test_what_cannot_be_purged(query: dict[str, str]) -> None:
+    async with opened(Cache, None) as live:
+        with pytest.raises(ValueError, match=r"expected|name one"):
+            await view(live, "purge")(query)
+
+
+async def test_warming_asks_through_the_routes() -> None:
+    given = ports()
+    async with opened(Cache, None, ports=given) as live:
+        target = answering(200, {"Cache-Control": "max-age=60"}, "x")
+
+        async def routes(asked: Any) -> Response:
+            if asked.path == "/gone":
+                raise ConnectFailed
+            return await live.head(asked, target)
+
+        given.routes = routes
+        found = await view(live, "warm")(
+            {"urls": "http://gateway.test/a?b=1 http://gateway.test/gone\nhttp://gateway.test"}
+        )
+        assert found == {"asked": 3, "answered": 2, "failed": 1, "late": 0}
+        assert [(each.host, each.path, each.query) for each in target.requests] == [
+            ("gateway.test", "/a", "b=1"),
+            ("gateway.test", "/", ""),
+        ]
+        await live(request("GET", "/a?b=1"), target)
+        assert target.calls == 2, "it was there"
+        with pytest.raises(ValueError, match="expected a URL"):
+            await view(live, "warm")({"urls": "/a"})
+        with pytest.raises(ValueError, match="one to 500"):
+            await view(live, "warm")({})
+
+
+async def test_figures() -> None:
+    async with opened(Cache, None) as live:
+        target = answering(200, {"Cache-Control": "max-age=60"}, "x" * 1000)
+        for _ in range(4):
+            await live(request("GET", "/a"), target)
+        await live(request("GET", "/b"), answering(200, {"Cache-Control": "no-store"}))
+        found = await view(live, "stats")({})
+        value = live.ports.value
+        assert (found["entries"], found["hit_ratio"], found["requests"]["hit"]) == (1, 0.6, 3)
+        assert 1000 < found["bytes"] < 3000
+        assert value("cache_requests_total", "test", "cache", "hit") == 3
+        assert value("cache_requests_total", "test", "cache", "miss") == 1
+        assert value("cache_requests_total", "test", "cache", "pass") == 1
+        assert value("cache_bytes_total", "test", "cache") == 3000
+        assert value("cache_age_seconds", "test", "cache") == 3
+        assert value("cache_unstored_total", "test", "cache", "no-store") == 1
+        assert value("cache_memory_bytes", "test", "cache") == found["bytes"]
+        assert value("cache_entries", "test", "cache") == 1
+
+
+async def test_what_is_stored_survives_a_reload_that_changes_no_key() -> None:
+    given, target = ports(), answering(200, {"Cache-Control": "max-age=60"}, "x")
+    async with opened(Cache, None, ports=given) as before:
+        await before(request("GET", "/a"), target)
+        context = before.plugin.context
+        after = Cache(settings_of(Cache, {"stale_if_error": "1m", "memory": "5MB"}), context)
+        other = Cache(settings_of(Cache, {"key": {"scheme": False}}), context)
+        await after.open()
+        await other.open()
+        await before.plugin.close()
+        try:
+            assert (len(after.shelf.memory), after.shelf.memory.limit) == (1, 5_000_000)
+            assert len(other.shelf.memory) == 0, "its keys mean something else"
+        finally:
+            await after.close()
+            await other.close()
+            assert len(given.shared) == 0
