@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from gateway.errors import GatewayError
 from gateway.http import Request, Tunnel
@@ -244,16 +244,23 @@ async def pump(side: ClientSide, tunnel: Tunnel) -> None:
     up = Copy(side.read, tunnel.write, GOING_AWAY_MASKED if side.websocket else b"")
     copies = (asyncio.ensure_future(down.run()), asyncio.ensure_future(up.run()))
     leaving = asyncio.ensure_future(side.leaving.wait())
+    parting: list[asyncio.Future[None]] = []
     try:
         await asyncio.wait({*copies, leaving} if side.websocket else copies, return_when=asyncio.FIRST_COMPLETED)
         if not side.websocket:
             await _half_close(side, tunnel, *copies)
         elif not any(copy.done() for copy in copies):
-            await asyncio.wait({asyncio.ensure_future(_part(down, up)), *copies}, timeout=PATIENCE)
+            parting.append(asyncio.ensure_future(_part(down, up)))
+            await asyncio.wait({*parting, *copies}, timeout=PATIENCE)
     finally:
-        for task in (*copies, leaving):
+        tasks: tuple[asyncio.Future[Any], ...] = (
+            *copies,
+            leaving,
+            *parting,
+        )  # one of them may still wait for a side that takes nothing
+        for task in tasks:
             task.cancel()
-        for result in await asyncio.gather(*copies, leaving, return_exceptions=True):
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception) and not isinstance(result, (GatewayError, ConnectionError)):
                 raise result
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from multidict import MultiMapping
 
 from gateway.errors import GatewayError, MalformedAnswer, StreamIdle, TruncatedAnswer
-from gateway.http import Body, Fields, Response, decode
+from gateway.http import Body, Fields, Response, Tunnel, decode
 from gateway.http.fields import KINDS, Kind, named_by_connection
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Answer:
         "reason",
         "status",
         "trailer_fields",
+        "tunnel",
         "until_close",
     )
 
@@ -112,6 +113,8 @@ class Answer:
         self.keep_alive = False
         self.complete = False
         self.dated = False
+        self.tunnel: Tunnel | None = None
+        """What the connection has become with a 101."""
 
     @property
     def trailers(self) -> MultiMapping[str] | None:
@@ -128,6 +131,7 @@ class Answer:
             body = Body(None, self, self.length)
         response = Response(self.status, lines=self.lines, body=body, reason=self.reason)
         response.dated = self.dated
+        response.tunnel = self.tunnel
         return response
 
     async def read(self) -> bytes:

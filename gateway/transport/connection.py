@@ -222,7 +222,7 @@ class Connection(asyncio.BufferedProtocol):
             if response is not None:
                 self._head = None
                 head.set_result(response)
-                self._on_free(self)
+                self._free()
                 return
             answer = self._begin()
         self._parse(answer, nbytes)
@@ -378,12 +378,18 @@ class Connection(asyncio.BufferedProtocol):
         answer.finished()
         self.resume()
         if answer.keep_alive and not self.lost:
-            self._on_free(self)
+            self._free()
         else:
             self.retire()
 
+    def _free(self) -> None:
+        if self._write_paused:
+            self.retire()  # the target answered before it read what it was sent, and the next would stand behind that
+        else:
+            self._on_free(self)
+
     def _switch(self, answer: Answer, early: bytes) -> None:
-        self.tunnel = RawTunnel(self, answer.idle)
+        answer.tunnel = self.tunnel = RawTunnel(self, answer.idle)
         if early:
             self.tunnel.feed(early)
         answer.complete = True

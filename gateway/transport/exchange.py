@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.errors import GatewayError, InternalError, StreamIdle, UpstreamReset
+from gateway.errors import GatewayError, InternalError, MalformedAnswer, StreamIdle, UpstreamReset
 from gateway.http import Body, Request, Response
 from gateway.transport.answer import Answer
 from gateway.transport.connection import Connection
@@ -59,7 +59,7 @@ async def send(
         try:
             answer = await arrived
         except BaseException:
-            connection.close()
+            _give_up(connection, arrived)
             raise
         finally:
             if deadline is not None:
@@ -67,9 +67,20 @@ async def send(
     if isinstance(answer, Response):
         return answer
     response = answer.response()
-    if connection.tunnel is not None:
-        response.tunnel = connection.tunnel
+    if response.tunnel is not None and not request.upgrade:
+        response.tunnel.close()
+        raise MalformedAnswer(reason="101 that nobody asked for")
     return response
+
+
+def _give_up(connection: Connection, arrived: asyncio.Future[Response | Answer]) -> None:
+    """Nobody waits for the answer. If it came in the same moment, another exchange may have the connection by now."""
+    if arrived.done() and not arrived.cancelled() and arrived.exception() is None:
+        answer = arrived.result()
+        if isinstance(answer, Answer):
+            answer.close()
+    else:
+        connection.close()
 
 
 async def _send_stream(
@@ -79,7 +90,7 @@ async def _send_stream(
     try:
         answer = await arrived
     except BaseException:
-        connection.close()
+        _give_up(connection, arrived)
         upload.cancel()
         raise
     finally:

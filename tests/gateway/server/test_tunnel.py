@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gateway.server import tunnel as module
 from gateway.server.tunnel import GOING_AWAY, GOING_AWAY_MASKED, Frames
 
 UPGRADE = b"GET /%b HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
@@ -375,3 +376,29 @@ async def test_another_protocol_goes_on_while_the_gateway_drains(front, origin):
         assert await wire.reader.readexactly(10) == b"still here"
     while gateway.edge.connections:
         await asyncio.sleep(0.001)
+
+
+async def test_a_side_that_takes_no_goodbye_leaves_nothing_behind(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+
+    class Stuck:
+        gone = False
+
+        async def read(self) -> bytes:
+            return await asyncio.get_running_loop().create_future()
+
+        async def write(self, _data: bytes) -> None:
+            await asyncio.get_running_loop().create_future()
+
+    async def drain() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    class Transport(asyncio.Transport):
+        def write(self, data: object) -> None:
+            pass
+
+    side = module.ClientSide(Transport(), drain, websocket=True)
+    before = asyncio.all_tasks()
+    side.leave()
+    await module.pump(side, Stuck())  # type: ignore[arg-type]
+    assert asyncio.all_tasks() == before

@@ -7,9 +7,11 @@ import pytest
 from gateway.errors import (
     ClientClosed,
     ConnectFailed,
+    MalformedAnswer,
     StreamIdle,
 )
 from gateway.http import Body, Request
+from gateway.transport.connection import Connection
 from gateway.transport.exchange import send
 
 
@@ -124,3 +126,88 @@ async def test_a_head_before_the_end_of_the_upload_leaves_no_deadline_behind(ser
     assert await body_of(response) == b"ok"
     assert times.head is not None
     assert len(times.head) == 0
+
+
+class Wire(asyncio.Transport):
+    """A connection's transport: remembers what was written and whether it was closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.written = []
+        self.closed = False
+
+    def write(self, data):
+        self.written.append(data)
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
+    def close(self):
+        self.closed = True
+
+    abort = close
+
+
+class OneConnection:
+    """A pool of one connection, into which answers are put by hand."""
+
+    def __init__(self):
+        self.buffer = memoryview(bytearray(65536))
+        self.ready = []
+        self.wire = Wire()
+        self.connection = Connection(asyncio.get_running_loop(), self.buffer, self.ready.append, lambda _lost: None)
+        self.connection.connection_made(self.wire)
+        self.ready.append(self.connection)
+
+    def take(self):
+        return self.ready.pop() if self.ready else None
+
+    def feed(self, data):
+        self.buffer[: len(data)] = data
+        self.connection.buffer_updated(len(data))
+
+
+PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%b"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n%b\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("answer", [PLAIN, CHUNKED])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_who_leaves_as_its_answer_comes_does_not_take_the_next_ones_connection(timing, stream, answer, method):
+    one = OneConnection()
+    body = Body(None, stream(b"x"), 1) if method == "POST" else None
+    first = asyncio.ensure_future(send(one, get(method, body=body), "/first", b"t", timing()))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    second = asyncio.ensure_future(send(one, get(), "/second", b"t", timing()))  # runs before the first one wakes up
+    one.feed(answer % b"1")
+    assert one.ready == [one.connection]
+    first.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert first.cancelled()
+    assert b"/second" in one.wire.written[-1]
+    one.feed(answer % b"2")
+    assert (await second).body.whole == b"2"
+    assert not one.wire.closed
+
+
+@pytest.mark.parametrize("answer", [PLAIN, CHUNKED])
+async def test_no_request_goes_out_behind_one_that_the_target_has_not_read(timing, answer):
+    one = OneConnection()
+    sending = asyncio.ensure_future(send(one, get("POST", body=Body(b"x" * 100_000)), "/", b"t", timing()))
+    await asyncio.sleep(0)
+    one.connection.pause_writing()  # as the transport says above its limit
+    one.feed(answer % b"1")
+    assert (await sending).status == 200
+    assert one.ready == []
+    assert one.wire.closed
+    one.connection.connection_lost(None)
+
+
+async def test_a_switch_that_nobody_asked_for_is_malformed_and_ends_the_connection(service, pool, timing, until):
+    target = await service(answers(b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"))
+    connections = pool(target.url)
+    with pytest.raises(MalformedAnswer):
+        await send(connections, get(), "/", b"t", timing())
+    await until(lambda: connections.total == 0)
