@@ -227,7 +227,7 @@ class Idempotency(Plugin[IdempotencySettings]):
         if error is not None:
             return (UNKNOWN if _perhaps_seen(error) else b""), b""
         if response.status not in self._kept:
-            return b"", b""
+            return (UNKNOWN if response.status in self.settings.unknown else b""), b""
         body = await self._held(response)
         if body is None:
             return UNKEPT, b"%d" % response.status

@@ -65,7 +65,8 @@ def _method(text: str) -> str:
 
 class IdempotencySettings(Settings):
     """A key belongs to its caller and route. One that comes again with another request (method, path, query, chosen
-    fields, body) is refused.
+    fields, body) is refused. Stands behind authentication and inside `compression` and `fallback`: what it keeps is
+    what the target answered.
     """
 
     header: FieldName = Field(default="Idempotency-Key", description="The field that carries the key.")
@@ -105,6 +106,11 @@ class IdempotencySettings(Settings):
     never: tuple[Annotated[Count, Field(ge=200, le=599)], ...] = Field(
         default=(401, 407, 408, 409, 421, 425, 429),
         description="Answers that are not kept even so: they ask to come again, with other credentials or later.",
+    )
+    unknown: tuple[Annotated[Count, Field(ge=500, le=599)], ...] = Field(
+        default=(502, 504),
+        description="Answers of the target after which nobody knows whether it acted, as a proxy before it gives them: "
+        "see `on_unknown`.",
     )
     drop: tuple[FieldName, ...] = Field(
         default=("Set-Cookie",),
@@ -160,6 +166,8 @@ class IdempotencySettings(Settings):
             raise expected(f"`secrets` of at least {LEAST_KEY} bytes each")
         if self.lease > self.ttl:
             raise expected("a `lease` no longer than `ttl`")
+        if both := self.kept() & set(self.unknown):
+            raise expected(f"{min(both)} in `keep` or in `unknown`, not in both")
         if not self.kept():
             raise expected("`keep` with at least one status that `never` does not take back")
         return self

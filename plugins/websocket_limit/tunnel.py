@@ -7,9 +7,11 @@ is then heard for its own Close, so that ours is not lost with the connection, f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
+from gateway.errors import GatewayError
 from gateway.http import Tunnel
 from gateway.services.clock import Clock
 from plugins.websocket_limit.frames import Direction, close_frame
@@ -84,16 +86,13 @@ class WatchedTunnel:
     async def read(self) -> bytes:
         """What goes to the client."""
         while not self._given_up:
-            if self._close is not None:
-                await self._tell_target()
-                if self._told_client:
-                    await self._over.wait()
-                    return b""
-                if self._down.between:
+            if self._close is not None and self._down.between:
+                if not self._told_client:
                     self._told_client = True
                     if not self._down.said_goodbye:
                         return close_frame(*self._close, masked=False)
-                    continue
+                await self._part()
+                return b""
             chunk = await self._inner.read()
             if chunk:
                 self._last = self._clock.now()
@@ -117,11 +116,20 @@ class WatchedTunnel:
             if self._up.closed:
                 self._over.set()
 
+    async def _part(self) -> None:
+        """The client is told; tell the target, and hear the client's own Close. A target that does not read is left."""
+        telling = asyncio.ensure_future(self._tell_target())
+        try:
+            await self._over.wait()
+        finally:
+            telling.cancel()
+
     async def _tell_target(self) -> None:
         if self._close is not None and not self._told_target and self._up.between:
             self._told_target = True
             if not self._up.said_goodbye and not self._inner.gone:
-                await self._inner.write(close_frame(*self._close, masked=True))
+                with contextlib.suppress(GatewayError):  # it has gone meanwhile
+                    await self._inner.write(close_frame(*self._close, masked=True))
 
     def wake(self) -> None:
         """As the protocol says, for whoever stands before this one."""

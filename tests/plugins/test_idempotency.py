@@ -206,6 +206,7 @@ async def test_of_many_at_once_one_is_carried_out():
         pytest.param(429, {}, 2, id="429 asks to come later"),
         pytest.param(500, {}, 2, id="500 frees the key"),
         pytest.param(503, {}, 2, id="503 frees the key"),
+        pytest.param(504, {"unknown": []}, 2, id="504 frees the key, if the target alone says it"),
         pytest.param(500, {"keep": ["2xx", 500]}, 1, id="500 if it is asked for"),
         pytest.param(404, {"keep": ["2XX"]}, 2, id="404 if only 2xx is kept"),
         pytest.param(409, {"never": []}, 1, id="409 if nothing is left out"),
@@ -217,6 +218,15 @@ async def test_which_answers_are_kept(status, settings, calls):
         for _ in range(2):
             assert (await it(charge(), target)).status == status
     assert target.calls == calls
+
+
+@pytest.mark.parametrize("status", [502, 504])
+async def test_a_proxy_before_the_target_does_not_know_either(status):
+    target = answering(status)
+    async with opened(Idempotency) as it:
+        assert (await it(charge(), target)).status == status
+        assert (await it(charge(), target)).error.code == "idempotency_outcome_unknown"
+    assert target.calls == 1
 
 
 async def test_an_outcome_is_kept_for_its_time():

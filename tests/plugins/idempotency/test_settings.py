@@ -16,6 +16,7 @@ from plugins.idempotency import Idempotency
         pytest.param({"keep": ["1xx"]}, "a class of them", id="1xx is no answer"),
         pytest.param({"keep": [True]}, "a class of them", id="a switch"),
         pytest.param({"keep": [429]}, "at least one status", id="nothing would be kept"),
+        pytest.param({"keep": ["5xx"]}, "not in both", id="kept and unknown"),
         pytest.param({"caller": "tenant"}, "a template", id="a word that is no template"),
         pytest.param({"caller": "{nobody}"}, "placeholders", id="a placeholder that is not known"),
         pytest.param({"secrets": ["hunter2"]}, "16 bytes", id="a secret that can be guessed"),

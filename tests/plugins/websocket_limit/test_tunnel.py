@@ -168,6 +168,7 @@ async def test_time_is_over(watched, wire, clock, settings, advance, code):
     waiting = asyncio.ensure_future(it.read())
     clock.advance(advance)
     assert (await asyncio.wait_for(waiting, 5))[2:] == code
+    assert await asyncio.wait_for(it.read(), 5) == b"", "a client that says nothing is not waited for long"
     assert wire.sent[6:] == code
 
 
@@ -187,3 +188,16 @@ async def test_half_close_and_close_reach_the_wire_and_the_timer_stops(watched, 
     it.close()
     it.close()
     assert (wire.ended, wire.closed, it._timer) == (True, True, None)
+
+
+async def test_a_target_that_does_not_read_keeps_the_client_from_nothing(watched, wire, frame):
+    it = watched(idle=10)
+    stalled = asyncio.Event()
+
+    async def write(_data):
+        await stalled.wait()
+
+    wire.write = write
+    it._object("idle")
+    assert (await asyncio.wait_for(it.read(), 5))[2:4] == b"\x03\xe9"
+    assert await asyncio.wait_for(it.read(), 5) == b""
