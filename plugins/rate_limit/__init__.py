@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from gateway.errors import Forbidden, StoreUnavailable
 from gateway.http import Handler, Request, Response
@@ -17,6 +17,7 @@ from gateway.plugin.subject import OnMissingKey, client, compile_subject
 from gateway.services.store import Degrading, KeyPrefix, MemoryStore
 from plugins.rate_limit.algorithm import DECIDE, Verdict
 from plugins.rate_limit.fields import Told, later, longest
+from plugins.rate_limit.here import DECIDE_HERE, plan_of
 from plugins.rate_limit.memory import Offenders, Refusals, Refused
 from plugins.rate_limit.settings import (
     DEFAULT,
@@ -49,6 +50,9 @@ class Policy:
             return tuple([prefix.key(subject, field) for field in fields])
 
         self.keys = lru_cache(KNOWN)(keys)
+        self.here: dict[int, Any] = {cost: (plan_of(fields, args),) for cost, args in self.args.items()}
+        """The same for a store in this process."""
+        self.key = lru_cache(KNOWN)(prefix.key)
 
 
 def _fields(limits: Sequence[Limit]) -> list[str]:
@@ -132,7 +136,7 @@ class RateLimit(Plugin[RateLimitSettings]):
             return await proceed(request)
         memory = self._memory
         if memory is not None:
-            verdict: Verdict | None = memory.run_now(DECIDE, policy.keys(subject), args)
+            verdict: Verdict | None = memory.run_now(DECIDE_HERE, (policy.key(subject),), policy.here[args[0]])
         else:
             verdict = await self._ask(policy, subject, args)
         if verdict is None:

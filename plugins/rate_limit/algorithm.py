@@ -40,7 +40,7 @@ def gcra_numbers(rate: int, period: int, burst: int) -> tuple[int, int, int, int
     return GCRA, unit, drain, burst * unit
 
 
-def _bucket(held: Any, numbers: Sequence[int], cost: int, now: int) -> tuple[Any, int, int, int, int]:
+def bucket(held: Any, numbers: Sequence[int], cost: int, now: int) -> tuple[Any, int, int, int, int]:
     """State if charged, its end, and the limit's part of the verdict *as if not charged*."""
     _, unit, drain, capacity = numbers
     stamp, debt = now, 0
@@ -64,7 +64,7 @@ def _bucket(held: Any, numbers: Sequence[int], cost: int, now: int) -> tuple[Any
     )
 
 
-def _window(held: Any, numbers: Sequence[int], cost: int, now: int) -> tuple[Any, int, int, int, int]:
+def window(held: Any, numbers: Sequence[int], cost: int, now: int) -> tuple[Any, int, int, int, int]:
     kind, period, limit, _ = numbers
     index, count, before = now // period, 0, 0
     if held is not None:
@@ -97,14 +97,14 @@ def _until(before: int, count: int, limit: int, cost: int, period: int) -> int:
 def _decide(table: Table, keys: Sequence[bytes], args: Sequence[Any], now: int) -> Verdict:
     cost = args[0]
     if len(keys) == 1 and args[1] == GCRA:  # what nearly every configuration has, without the lists
-        state, end, left, wait, whole = _bucket(table.get(keys[0]), args[1:], cost, now)
+        state, end, left, wait, whole = bucket(table.get(keys[0]), args[1:], cost, now)
         if wait:
             return [0, left, wait, whole]
         table.put(keys[0], state, end)
         return [1, left - cost, 0, end - now]
     each = [args[at : at + WIDTH] for at in range(1, len(args), WIDTH)]
     states = [
-        (_bucket if numbers[0] == GCRA else _window)(table.get(key), numbers, cost, now)
+        (bucket if numbers[0] == GCRA else window)(table.get(key), numbers, cost, now)
         for key, numbers in zip(keys, each, strict=True)
     ]
     fits = not any(wait for _, _, _, wait, _ in states)
@@ -204,8 +204,10 @@ return verdict
 
 
 @lru_cache(maxsize=1024)  # by what a configuration has, which is little, and by shares, which seldom change
-def _scale(args: tuple[int, ...], share: float) -> tuple[int, ...]:
-    """A bucket's units grow, its size stays: rate and burst fall alike. What could never pass then may pass alone."""
+def scaled(args: tuple[int, ...], share: float) -> tuple[int, ...]:
+    """The arguments for a ``share``. A bucket's units grow, its size stays: rate and burst fall alike. What could never
+    pass then may pass alone.
+    """
     cost, scaled = args[0], [args[0]]
     for at in range(1, len(args), WIDTH):
         kind, first, second, third = args[at : at + WIDTH]
@@ -218,6 +220,6 @@ def _scale(args: tuple[int, ...], share: float) -> tuple[int, ...]:
 
 
 DECIDE: Final = Script(
-    "rate_limit", lua=_LUA, local=_decide, scale=lambda args, share: _scale(cast("tuple[int, ...]", args), share)
+    "rate_limit", lua=_LUA, local=_decide, scale=lambda args, share: scaled(cast("tuple[int, ...]", args), share)
 )
 """KEYS: one for each limit. ARGV: the cost, then `WIDTH` numbers for each limit. → `Verdict`."""

@@ -62,6 +62,10 @@ class Told:
         if self._count == 1:  # what nearly every configuration has
             return verdict[1], -(-(verdict[2] or verdict[3]) // 1_000_000)
         numbers: list[int] = []
+        if verdict[0]:  # nothing to wait for
+            for left, whole in zip(verdict[1::3], verdict[3::3], strict=True):
+                numbers += (left, -(-whole // 1_000_000))
+            return tuple(numbers)
         for at in range(1, len(verdict), 3):
             numbers += (verdict[at], -(-(verdict[at + 1] or verdict[at + 2]) // 1_000_000))
         return tuple(numbers)

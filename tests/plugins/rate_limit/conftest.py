@@ -16,3 +16,5 @@ if _PATH.is_file():  # not where the plugins' tests alone were copied to; what n
     shared_cluster = _stores.shared_cluster
     cluster = _stores.cluster
     eventually_fixture = _stores.eventually_fixture
+    proxy = _stores.proxy
+    watched = _stores.watched

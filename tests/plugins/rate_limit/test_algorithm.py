@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.services.store import KeyPrefix, MemoryStore
 from plugins.rate_limit.algorithm import DECIDE, FIXED, GCRA, SLIDING, gcra_numbers
+from plugins.rate_limit.here import DECIDE_HERE, plan_of
 
 MINUTE = 60_000_000
 START = 28_333_333 * MINUTE  # on a full minute
@@ -33,6 +34,15 @@ class Memory:
         return self.store.run_now(DECIDE, [key(at) for at in range(len(limits))], flat(limits, cost))
 
 
+class Here(Memory):
+    """Runs the side of a store in this process."""
+
+    async def __call__(self, seconds, limits, cost=1):
+        self.now = START + round(seconds * 1_000_000)
+        plan = plan_of([str(at) for at in range(len(limits))], flat(limits, cost))
+        return self.store.run_now(DECIDE_HERE, [key("all")], (plan,))
+
+
 class Redis:
     """Runs the Lua side."""
 
@@ -48,8 +58,10 @@ def flat(limits, cost):
     return (cost, *[number for limit in limits for number in limit])
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "here", "redis"])
 def decide(request):
+    if request.param == "here":
+        return Here()
     return Redis(request.getfixturevalue("redis_store")) if request.param == "redis" else Memory()
 
 

@@ -174,3 +174,52 @@ async def test_shadow_lets_pass_while_the_store_is_away(start_redis, open_redis)
         assert (await limiter()).status == 200
         assert given.would_refuse == ["store_unavailable"]
         assert given.value("rate_limit_degraded_total", "test", "rate_limit", "deny") == 1
+
+
+async def test_a_sentinel_fails_over_and_the_limit_goes_on_with_its_count(watched, open_redis, eventually):
+    """While nobody is master each replica is on its own, afterwards all count together, nothing twice, no restart."""
+    stores = [await open_redis(watched.url, timeout=0.5) for _ in range(2)]
+    async with Fleet({"limits": [{"rate": 100, "period": "10h"}]}, stores) as limiters:
+        assert await hammer(limiters, 5, 4) == 40
+        written = watched.master.command("INFO", "replication")["master_repl_offset"]
+
+        def read():
+            return watched.master.command("INFO", "replication")["slave0"]["offset"]
+
+        await eventually(lambda: read() >= written, "the replica has all of it")
+        watched.master.kill()
+        assert await hammer(limiters, 40, 4) == 2 * 50, "half of the limit each: counted apart, from nought"
+        assert all(store.state is State.DEGRADED for store in stores)
+        await eventually(lambda: all(store.state is State.UP for store in stores), "the new master is found")
+        assert await hammer(limiters, 40, 4) == 100 - 40, "the old count, and nothing of what was counted apart"
+        assert all(store.counters.timeouts == 0 for store in stores)
+
+
+@pytest.mark.parametrize(("on_store_error", "status"), LADDER)
+async def test_redis_is_slow(proxy, open_redis, eventually, on_store_error, status):
+    store = await open_redis(proxy.url, timeout=0.15)
+    async with Fleet({"limits": [{"rate": 100, "period": "10h"}], "on_store_error": on_store_error}, [store]) as (one,):
+        assert (await one()).status == 200
+        proxy.delay = 0.6
+        answers = await asyncio.gather(*[one() for _ in range(20)])
+        assert {each.status for each in answers} == {status}
+        timeouts = store.counters.timeouts
+        assert timeouts == 1, "one deadline for all that were under way"
+        assert {(await one()).status for _ in range(20)} == {status}
+        assert store.counters.timeouts == timeouts
+        proxy.delay = 0.0
+        await eventually(lambda: store.state is State.UP, "the store is up")
+        assert (await one()).status == 200
+
+
+@pytest.mark.parametrize(("on_store_error", "status"), LADDER)
+async def test_redis_is_full(start_redis, open_redis, eventually, on_store_error, status):
+    server = start_redis("--maxmemory-policy", "noeviction")
+    store = await open_redis(server.url)
+    async with Fleet({"limits": [{"rate": 100, "period": "10h"}], "on_store_error": on_store_error}, [store]) as (one,):
+        assert (await one()).status == 200
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        assert {(await one()).status for _ in range(20)} == {status}
+        server.command("CONFIG", "SET", "maxmemory", "0")
+        await eventually(lambda: store.state is State.UP, "the store is up")
+        assert (await one()).status == 200
