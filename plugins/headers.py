@@ -23,7 +23,10 @@ Template = Annotated[FieldValue, AfterValidator(_template)]
 
 
 class Changes(Settings):
-    """Applied in this order: remove, set, add. Values may hold placeholders such as `{request.id}` or `{client_ip}`."""
+    """Applied in this order: remove, set, add. Values may hold placeholders such as `{request.id}` or `{client_ip}`.
+
+    What `remove` and `set` name goes in each spelling that CGI and WSGI cannot tell from it, too: `X_User` as `X-User`.
+    """
 
     remove: tuple[FieldName, ...] = Field(default=(), description="Fields to take out, each with all repetitions.")
     set: Mapping[FieldName, Template] = Field(default={}, description="Fields to write, replacing what was there.")
@@ -55,18 +58,28 @@ class Headers(Plugin[HeadersSettings]):
 
 
 class _Compiled:
-    __slots__ = ("add", "any", "remove", "set")
+    __slots__ = ("add", "any", "exact", "remove", "set", "written")
 
     def __init__(self, changes: Changes) -> None:
         self.remove = changes.remove
         self.set: list[tuple[str, Value]] = [(name, compile_template(text)) for name, text in changes.set.items()]
         self.add: list[tuple[str, Value]] = [(name, compile_template(text)) for name, text in changes.add.items()]
+        self.written = frozenset(_folded(name) for name in (*changes.remove, *changes.set))
+        self.exact = frozenset(name.lower() for name in changes.set)
+        """These are replaced, perhaps by what they held."""
         self.any = bool(self.remove or self.set or self.add)
 
     def apply(self, headers: CIMultiDict[str], request: Request) -> None:
         for name in self.remove:
             headers.popall(name, None)
+        for name in [each for each in headers if "_" in each and _folded(each) in self.written]:
+            if name.lower() not in self.exact:
+                headers.popall(name, None)
         for name, value in self.set:
             headers[name] = value(request)
         for name, value in self.add:
             headers.add(name, value(request))
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("_", "-")

@@ -151,7 +151,9 @@ class Config(Settings):
         )
     )
     trusted_proxies: tuple[Network, ...] = Field(
-        default=(), description="Networks of proxies whose `Forwarded`, `X-Forwarded-*` and PROXY headers are believed."
+        default=(),
+        description="Networks of proxies whose `Forwarded`, `X-Forwarded-*` and PROXY headers are believed. From "
+        "others these fields, and their like (`X-Real-IP`, `X-Original-URL`, `Client-Cert` …), do not reach a target.",
     )
     access_log: AccessLog = Field(
         default=AccessLog(),

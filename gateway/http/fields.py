@@ -25,7 +25,7 @@ class Kind(IntEnum):
     FORWARDED_FOR = 7
     """``X-Forwarded-For``."""
     FORWARDED_OTHER = 8
-    """``X-Forwarded-Proto``, ``-Host``, ``-Port`` and ``X-Real-IP``."""
+    """``X-Forwarded-Proto`` and ``-Host``."""
     FORWARDED = 9
     """RFC 7239."""
     VIA = 10
@@ -50,8 +50,6 @@ _NAMES: Final = {
     b"x-forwarded-for": Kind.FORWARDED_FOR,
     b"x-forwarded-proto": Kind.FORWARDED_OTHER,
     b"x-forwarded-host": Kind.FORWARDED_OTHER,
-    b"x-forwarded-port": Kind.FORWARDED_OTHER,
-    b"x-real-ip": Kind.FORWARDED_OTHER,
     b"forwarded": Kind.FORWARDED,
     b"via": Kind.VIA,
     b"x-request-id": Kind.REQUEST_ID,

@@ -14,6 +14,7 @@ from gateway.errors import GatewayError, MethodNotAllowed, RouteNotFound
 from gateway.forward import LiveUpstream
 from gateway.http import Exchange, Handler, Request, Response
 from gateway.http.problem import PAGE, Problems
+from gateway.http.screen import screen
 from gateway.route.table import Found, NotAllowed, RouteTable
 from gateway.runtime.assemble import Assembly, Instance
 from gateway.runtime.route import LiveRoute
@@ -57,6 +58,9 @@ class Runtime:
     async def handle(self, request: Request) -> Response:
         """Route and run a request. Raises nothing but cancellation."""
         try:
+            peer = request.peer
+            if peer is None or request.fields is not peer.screened:
+                screen(request)
             table = self.table
             path = request.path = table.normalize(request.path)
             if self.endpoints and (endpoint := self.endpoints.get(path)) is not None:

@@ -86,10 +86,11 @@ class Edge:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.runtime = runtime
+        self.connections: set[ClientConnection] = set()
+        self.trusted: tuple[Network, ...] = ()
         self.configure(limits, wheel, trusted)
         self.allow_trace = trace
         self.draining = False
-        self.connections: set[ClientConnection] = set()
         self.accepted = 0
         self.refused_connections = 0
         self.when_full: Callable[[], None] | None = None
@@ -101,14 +102,27 @@ class Edge:
         self._date_second = -1.0
 
     def configure(self, limits: EdgeLimits, wheel: Wheel, trusted: Iterable[Network]) -> None:
-        """Take up limits and trust, at start and after a reload; the parsers of open connections keep theirs."""
+        """Take up limits and trust, at start and after a reload; the parsers of open connections keep their limits."""
         self.limits = limits
-        self.trusted = tuple(trusted)
+        before, self.trusted = self.trusted, tuple(trusted)
+        if before != self.trusted:
+            for connection in list(self.connections):
+                self._judge(connection)
         self.head_deadline: Deadlines = wheel.of(limits.head_time)
         self.keep_alive_deadline: Deadlines = wheel.of(limits.keep_alive)
         self.body_deadline: Deadlines = wheel.of(limits.body_idle)
         self.send_deadline: Deadlines = wheel.of(limits.send_idle / 2)  # it is looked at twice in this time
         self.fresh_deadline: Deadlines = wheel.of(FRESH)
+
+    def _judge(self, connection: ClientConnection) -> None:
+        """Requests from now on are of a peer that is trusted as it is now; the one under way keeps what it began with.
+
+        A connection whose balancer may no longer speak for others has the balancer for its client; one on which it has
+        yet to say for whom is cut, as a new one would be.
+        """
+        connection.peer = connection.peer.judged(self.is_trusted)
+        if connection.preface is not None and not connection.peer.trusted:
+            connection.abort()
 
     def crowded(self) -> bool:
         """Asked before a connection is taken in: at the limit, accepting pauses. True if it must be cut."""

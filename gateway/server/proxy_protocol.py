@@ -60,6 +60,8 @@ class Announced:
                 trusted=self.own and socket.trusted,
                 certificate=socket.certificate,
                 chain=socket.chain,
+                known=self.own,
+                balancer=socket,
             )
         return Peer(
             self.address,
@@ -68,6 +70,7 @@ class Announced:
             trusted=edge.is_trusted(self.address),
             certificate=socket.certificate,
             chain=socket.chain,
+            balancer=socket,
         )
 
 

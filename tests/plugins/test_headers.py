@@ -44,6 +44,21 @@ async def test_requests(changes, left):
 @pytest.mark.parametrize(
     ("changes", "left"),
     [
+        pytest.param({"set": {"X-User": "me"}}, {"x-user": "me"}, id="what is set"),
+        pytest.param({"remove": ["X-User"]}, {}, id="what is removed"),
+        pytest.param({"add": {"X-User": "me"}}, {"x_user": "root", "x-user": "me"}, id="but not beside what is added"),
+        pytest.param({"set": {"X_User": "{header.x_user}!"}}, {"x_user": "root!"}, id="a name that is meant so"),
+    ],
+)
+async def test_what_wsgi_cannot_tell_from_it_goes_too(changes, left):
+    target = answering()
+    await exchange(Headers, {"request": changes}, request(headers={"X_User": "root"}), target)
+    assert {name.lower(): value for name, value in target.request.headers.items() if name != "Host"} == left
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
         pytest.param({"remove": ["Server", "X-Powered-By"]}, {"content-type": "text/plain"}, id="remove"),
         pytest.param(
             {"set": {"Server": "x"}}, {"server": "x", "content-type": "text/plain", "x-powered-by": "z"}, id="set"

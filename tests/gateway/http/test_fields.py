@@ -19,7 +19,7 @@ from gateway.http.fields import KINDS, Kind, Kinds, named_by_connection
         (b"Content-Length", Kind.CONTENT_LENGTH),
         (b"Transfer-Encoding", Kind.TRANSFER_ENCODING),
         (b"X-Forwarded-For", Kind.FORWARDED_FOR),
-        (b"X-Real-IP", Kind.FORWARDED_OTHER),
+        (b"X-Forwarded-Host", Kind.FORWARDED_OTHER),
         (b"Forwarded", Kind.FORWARDED),
         (b"Proxy-Authorization", Kind.PASS),
         (b"X-Forwarded-For ", Kind.PASS),

@@ -51,3 +51,41 @@ def test_another_host_on_the_same_connection_gets_its_own_lines():
 def test_an_element_of_forwarded(peer, element):
     """RFC 7239 §6: IPv6 stands in brackets and quotes."""
     assert peer.element("h") == element
+
+
+BALANCER = Peer("10.0.0.1", trusted=True)
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted", "address", "believed"),
+    [
+        pytest.param(Peer("192.0.2.1"), {"192.0.2.1"}, "192.0.2.1", True, id="now trusted"),
+        pytest.param(Peer("192.0.2.1", trusted=True), set(), "192.0.2.1", False, id="no longer trusted"),
+        pytest.param(Peer("192.0.2.1", balancer=BALANCER), {"10.0.0.1"}, "192.0.2.1", False, id="behind a balancer"),
+        pytest.param(
+            Peer("192.0.2.1", balancer=BALANCER),
+            {"10.0.0.1", "192.0.2.1"},
+            "192.0.2.1",
+            True,
+            id="trusted behind a balancer",
+        ),
+        pytest.param(
+            Peer("192.0.2.1", balancer=BALANCER),
+            {"192.0.2.1"},
+            "10.0.0.1",
+            False,
+            id="the balancer may no longer speak for others",
+        ),
+        pytest.param(
+            Peer("10.0.0.1", known=False, balancer=BALANCER),
+            {"10.0.0.1"},
+            "10.0.0.1",
+            False,
+            id="a client that the balancer did not name is not the balancer",
+        ),
+    ],
+)
+def test_trust_is_judged_anew(peer, trusted, address, believed):
+    judged = peer.judged(trusted.__contains__)
+    assert (judged.address, judged.trusted) == (address, believed)
+    assert judged.judged(trusted.__contains__) is judged
