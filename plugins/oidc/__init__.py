@@ -187,7 +187,8 @@ class Oidc(Authenticator[OidcSettings]):
         if self.settings.unauthenticated is Unauthenticated.LOGIN and navigates(request) and self._login is not None:
             error = LoginRequired("You are being sent to sign in.", reason="no session")
             error.status = 303 if request.method == "POST" else 302
-            error.headers = (*self._login.begin(request, visit.given, return_path(request)), *gone)
+            back = return_path(request, self._login.origin(request))
+            error.headers = (*self._login.begin(request, visit.given, back), *gone)
             return error
         said = "The session has ended." if gone else ""
         headers = (("WWW-Authenticate", self._challenge), *gone)

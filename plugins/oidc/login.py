@@ -176,6 +176,10 @@ class Login:
 
     async def _begin_session(self, given: Given, session: Session, *, secure: bool) -> list[str]:
         """``Set-Cookie`` lines. Raises StoreUnavailable, LoginFailed."""
+        before = await self._keeper.peek(given.session) if given.session else None
+        # Of the same user another tab may be using it; of another nobody should any more.
+        if before is not None and before.handle.subject != session.subject:
+            await self._keeper.end(before.handle)
         sealed = await self._keeper.begin(session)
         try:
             return self._cookies.session(sealed, given, self._settings.session.max_age, secure=secure)

@@ -34,7 +34,7 @@ class Logout:
 
     async def user(self, request: Request) -> Response:
         """The user's own. Raises CrossSiteLogout, StoreUnavailable."""
-        if cross_site(request):
+        if cross_site(request, self._login.origin(request)):
             error = CrossSiteLogout("A page of another site asked for this.", reason="cross-site")
             self._context.refused(error)
             raise error

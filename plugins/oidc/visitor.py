@@ -27,13 +27,13 @@ def navigates(request: Request) -> bool:
     return prefers_html(headers.get("Accept", ""))
 
 
-def cross_site(request: Request) -> bool:
-    """A page of another site caused this."""
+def cross_site(request: Request, own: str) -> bool:
+    """A page of another site caused this. ``own`` is what browsers call our origin."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "cross-site"
     origin = request.headers.get("Origin")
-    return origin is not None and origin.lower() != f"{request.scheme}://{request.host}".lower()
+    return origin is not None and origin.lower() != own.lower()
 
 
 def is_local(target: str) -> bool:
@@ -48,13 +48,12 @@ def is_local(target: str) -> bool:
     )
 
 
-def return_path(request: Request) -> str:
-    """Where a login that this request causes leads back to."""
+def return_path(request: Request, own: str) -> str:
+    """Where a login that this request causes leads back to. ``own`` is what browsers call our origin."""
     if request.method in ("GET", "HEAD"):
         target = f"{request.path}?{request.query}" if request.query else request.path
         return target if is_local(target) else request.path if is_local(request.path) else "/"
     # What was to be sent is lost; the page that it came from is where it can be sent again.
-    origin = f"{request.scheme}://{request.host}"
     referer = request.headers.get("Referer", "")
-    target = referer.removeprefix(origin).partition("#")[0]
-    return target if referer.startswith(f"{origin}/") and is_local(target) else "/"
+    target = referer.removeprefix(own).partition("#")[0]
+    return target if referer.startswith(f"{own}/") and is_local(target) else "/"

@@ -444,3 +444,25 @@ def test_warnings(issuers, words):
     found = Jwt.check(settings_of(Jwt, {"issuers": issuers}))
     assert len(found) == len(words)
     assert all(word in text for word, text in zip(words, found, strict=True))
+
+
+# -- where tokens are to be had ----------------------------------------------------------------------------------------
+
+
+async def test_metadata_of_the_resource_is_published_and_pointed_to(signer):
+    resource = {"resource": "https://api.test/orders", "scopes": ["read:orders"]}
+    issuers = trusting(signer, "rsa")["issuers"]
+    async with opened(Jwt, {"issuers": issuers, "resource": resource}) as live:
+        (endpoint,) = live.plugin.endpoints()
+        document = json.loads((await endpoint.handler(request(path=endpoint.path))).body.whole)
+        assert document["authorization_servers"] == ["https://id.test"]
+        assert document["bearer_methods_supported"] == ["header"]
+        pointer = f'resource_metadata="https://api.test{endpoint.path}"'
+        for asked in (request(), bearer(signer.token(aud="billing")), request(headers={"Authorization": "Bearer"})):
+            assert pointer in challenge_of(await live(asked))
+    async with opened(Jwt, {"issuers": issuers, "resource": {**resource, "serve": False}}) as live:
+        assert live.plugin.endpoints() == ()
+        assert pointer in challenge_of(await live(request()))
+    async with opened(Jwt, {"issuers": issuers}) as live:
+        assert live.plugin.endpoints() == ()
+        assert "resource_metadata" not in challenge_of(await live(request()))

@@ -50,7 +50,7 @@ def test_parts_of_a_longer_one_before_go():
         pytest.param("__Host-sidegate=ab; __Host-sidegate.2=ef", "", 3, id="one is missing"),
         pytest.param("__Host-sidegate.1=cd", "", 2, id="the first is missing"),
         pytest.param("__Host-sidegate=ab; __Host-sidegate=cd", "", 1, id="two of a name"),
-        pytest.param("__Host-sidegate.01=ab", "", 0, id="another spelling of a number"),
+        pytest.param("__Host-sidegate.01=ab; __Host-sidegate.10=cd", "", 0, id="another spelling of a number"),
         pytest.param("__Host-sidegate.x=ab; sidegate=cd", "", 0, id="what only looks like it"),
         pytest.param("theirs=1", "", 0, id="another's"),
     ],

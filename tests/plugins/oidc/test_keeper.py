@@ -58,6 +58,7 @@ async def test_a_client_that_leaves_does_not_end_the_refresh(shop, idp):
     leaving, staying = (asyncio.ensure_future(browser.ask("/", SCRIPT)) for _ in range(2))
     while idp.calls["/token"] < 2:
         await asyncio.sleep(0.001)
+    assert [task.get_name() for task in asyncio.all_tasks()].count("refresh a session") == 1
     leaving.cancel()
     idp.hold.set()
     assert (await staying).status == 200
@@ -142,6 +143,28 @@ async def test_a_provider_that_keeps_its_refresh_token(shop, idp):
     for _ in range(3):
         made.clock.advance(301)
         assert (await browser.ask("/")).status == 200
+
+
+@STORES
+@pytest.mark.parametrize("told", [True, False], ids=["told by the other", "by itself, before it refreshes"])
+async def test_a_logout_elsewhere_is_noticed_before_the_next_look(shop, idp, store, told):
+    given = ports()
+    one = await shop(given, session={"store": store, "recheck": "300s"})
+    beside = ports(store=given.store())
+    beside.clock = given.clock
+    two = await shop(beside, session={"store": store, "recheck": "300s"})
+    browser, copy = one.browser(), two.browser()
+    await browser.login()
+    copy.jar.cookies = dict(browser.jar.cookies)
+    assert (await copy.ask("/", SCRIPT)).status == 200
+    if not told:
+        two.live.plugin._hold.thing._subscription.close()
+    await browser.ask("/oauth2/logout")
+    if not told:
+        assert (await copy.ask("/", SCRIPT)).status == 200
+        given.clock.advance(280)
+    assert (await copy.ask("/", SCRIPT)).status == 401
+    assert idp.calls["/token"] == 1
 
 
 # -- ages --------------------------------------------------------------------------------------------------------------

@@ -159,8 +159,18 @@ async def test_a_session_is_never_one_that_the_browser_came_with(shop):
     assert victim.jar.cookies[SESSION] != attacker.jar.cookies[SESSION]
     await victim.ask("/")
     assert made.target.request.principal.id == "ada"
-    await attacker.ask("/")
-    assert made.target.request.principal.id == "eve"
+    assert (await attacker.ask("/", SCRIPT)).status == 401, "what was planted is worth nothing to anybody any more"
+
+
+@pytest.mark.parametrize(("user", "status"), [("eve", 401), ("ada", 200)])
+async def test_what_becomes_of_the_session_before(shop, user, status):
+    made = await shop()
+    browser, copy = made.browser(), made.browser()
+    await browser.login()
+    copy.jar.cookies = dict(browser.jar.cookies)
+    made.idp.user = {"sub": user}
+    await browser.login("/oauth2/login")
+    assert (await copy.ask("/", SCRIPT)).status == status
 
 
 TOKENS = {

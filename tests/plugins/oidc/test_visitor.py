@@ -51,7 +51,7 @@ def test_an_upgrade_is_no_page():
     ],
 )
 def test_cross_site(headers, found):
-    assert cross_site(request(headers=headers)) is found
+    assert cross_site(request(headers=headers), "http://gateway.test") is found
 
 
 @given(st.text(alphabet='/\\.:@?#%aé \t\r\n<>"', max_size=12))
@@ -76,4 +76,5 @@ def test_what_is_local_stays_on_the_host(target):
     ],
 )
 def test_return_path(method, path, referer, back):
-    assert return_path(request(method, path, headers={"Referer": referer} if referer else {})) == back
+    asked = request(method, path, headers={"Referer": referer} if referer else {})
+    assert return_path(asked, "http://gateway.test") == back
