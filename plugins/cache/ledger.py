@@ -29,6 +29,8 @@ MOST_WRITTEN: Final = 1000
 """Batches in the shared log, of those that name URLs and of the others."""
 MOST_PENDING: Final = 1000
 """Purges that wait for a store that is away; with more, everything is purged when it is back."""
+RETRY: Final = 1.0
+"""Seconds between two tries to write what was put off."""
 _LIFE: Final = 31 * 86400 * 1_000_000
 """µs that the log outlives the last purge: longer than anything is kept."""
 _CHANNEL: Final = channel(TOPIC)
@@ -43,7 +45,7 @@ _decode: Final = msgspec.json.Decoder(Written).decode
 def _append(table: Table, keys: Sequence[bytes], args: Sequence[Arg], now: int) -> int:
     number, urls, others, horizon = keys
     payload, broad, most, life = args[0], int(args[1]), int(args[2]), int(args[3])
-    seq = int(table.get(number) or 0) + 1
+    seq = int(table.get(number) or now // 1000) + 1
     table.put(number, seq, now + life)
     name = others if broad else urls
     raw = payload if isinstance(payload, bytes) else str(payload).encode()
@@ -59,6 +61,7 @@ def _append(table: Table, keys: Sequence[bytes], args: Sequence[Arg], now: int) 
 APPEND: Final = Script(
     "cache_purges_append",
     lua="""
+redis.call('SET', KEYS[1], math.floor(now / 1000), 'NX')
 local seq = redis.call('INCR', KEYS[1])
 local name = tonumber(ARGV[2]) == 1 and KEYS[3] or KEYS[2]
 redis.call('RPUSH', name, seq .. ' ' .. ARGV[1])
@@ -72,7 +75,7 @@ return seq
     local=_append,
 )
 """KEYS: number, URLs' log, others' log, horizon. ARGV: batch, 1 if it names more than URLs, most, life in µs. → its
-number.
+number. They begin with the time in ms, so that a store which was emptied gives none a second time.
 """
 
 
@@ -118,6 +121,9 @@ class Ledger:
         self._pending: list[Purge] = []
         self._hearing: Hearing | Subscription | None = None
         self._reading = False
+        self.caught_up = not self._fleet
+        """What was purged before this worker began is known."""
+        self._retrying: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self.lost = 0
         """Times that the whole cache was forgotten because purges were missed."""
@@ -136,6 +142,9 @@ class Ledger:
         hearing, self._hearing = self._hearing, None
         if hearing is not None:
             hearing.close()
+        for task in (self._task, self._retrying):
+            if task is not None:
+                task.cancel()
 
     async def declare(self, purges: Sequence[Purge], *, asked_all: bool = False) -> bool:
         """Purge, here and everywhere. Whether everybody has been told, or soon will be by what is written.
@@ -149,24 +158,41 @@ class Ledger:
             return asked_all or await self._context.relay.tell(TOPIC, _encode(_written(purges)).decode())
         return await self._write(purges)
 
-    async def _write(self, purges: Sequence[Purge]) -> bool:
+    async def _write(self, purges: Sequence[Purge], *, again: bool = False) -> bool:
         payload = _encode(_written(purges))
         broad = any(purge.kind is not Kind.URL for purge in purges)
         try:
             seq = await self._store.run(APPEND, _KEYS, (payload, int(broad), MOST_WRITTEN, _LIFE))
         except StoreUnavailable:
-            self._enter(purges, None, ours=True)
-            self._pending += purges
-            if len(self._pending) > MOST_PENDING:
-                self._pending = [Purge(Kind.ALL, "")]
+            if not again:
+                self._enter(purges, None, ours=True)
+                self._put_off(purges)
             return False
         self._enter(purges, seq, ours=True)
         self._counted(seq)
         try:
             await self._store.publish(_CHANNEL, b"%d %b" % (seq, payload))
         except StoreUnavailable:
-            return False  # it is written: who listens again reads it
+            return again  # it is written: who listens again reads it
         return True
+
+    def _put_off(self, purges: Sequence[Purge]) -> None:
+        """Write them when the store is back."""
+        retrying = bool(self._pending)
+        self._pending += purges
+        if len(self._pending) > MOST_PENDING:
+            self._pending = [Purge(Kind.ALL, "")]
+        if not retrying and self._hearing is not None:
+            self._retrying = asyncio.get_running_loop().create_task(self._retry())
+
+    async def _retry(self) -> None:
+        while self._pending:
+            await asyncio.sleep(RETRY)
+            pending, self._pending = self._pending, []
+            if not await self._write(pending, again=True):
+                self._pending += pending
+            if len(self._pending) > MOST_PENDING:
+                self._pending = [Purge(Kind.ALL, "")]
 
     def _enter(self, purges: Sequence[Purge], seq: int | None, *, ours: bool) -> None:
         if seq is not None:
@@ -191,13 +217,9 @@ class Ledger:
 
     def _published(self, message: bytes) -> None:
         seq, purges = _parsed(message)
-        if seq in self._taken:
-            return
-        if seq <= self.log.fleet:
-            self._catch_up()  # the store was emptied and counts from one again
-            return
-        self._enter(purges, seq, ours=False)
-        self._counted(seq)
+        if seq > self.log.fleet and seq not in self._taken:
+            self._enter(purges, seq, ours=False)
+            self._counted(seq)
 
     def _missed(self) -> None:
         self._catch_up()
@@ -209,9 +231,6 @@ class Ledger:
 
     async def _read_log(self) -> None:
         try:
-            pending, self._pending = self._pending, []
-            if pending:
-                await self._write(pending)
             number, horizon, *batches = await self._store.run(READ, _KEYS)
             self._take(int(str(number)), int(str(horizon)), [_parsed(each) for each in batches])  # type: ignore[arg-type]
         except StoreUnavailable:
@@ -235,6 +254,7 @@ class Ledger:
             self._enter(purges, seq, ours=False)
         log.fleet = number
         log.horizon = max(log.horizon, horizon)
+        self.caught_up = True
 
 
 def _written(purges: Sequence[Purge]) -> Written:

@@ -88,12 +88,12 @@ class Shelf:
     async def find(self, key: str, url: str, request: Request) -> Entry | None:
         """The stored answer that the request selects and that no purge speaks of."""
         entry = self.memory.find(key, request.headers)
-        if entry is not None:
-            if not self.purged(entry):
-                if entry.hits < MOST_HITS:
-                    entry.hits += 1
-                return entry
-        elif self.shared is not None:
+        if entry is not None and not self.purged(entry):
+            if entry.hits < MOST_HITS:
+                entry.hits += 1
+            return entry
+        # Until it is known what was purged, nothing that others have written is trusted.
+        if self.shared is not None and self._ledger is not None and self._ledger.caught_up:
             return await self._find_shared(key, url, request)
         return None
 
