@@ -5,7 +5,6 @@ It asks the gateway, whichever number of workers that has, through `Gateway`, an
 
 from __future__ import annotations
 
-import hmac
 import logging
 import socket
 import ssl
@@ -16,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.admin.readiness import readiness
+from gateway.admin.visitor import Visitors
 from gateway.config.dump import dump_masked
 from gateway.config.listener import Admin
 from gateway.config.load import Loaded
@@ -162,18 +162,17 @@ class AdminServer:
 
 
 def _guarded(settings: Admin) -> Any:
-    """A middleware that asks for the token and answers errors as problem documents."""
-    token = settings.token.get_secret_value().encode() if settings.token is not None else None
-    public = frozenset(settings.public)
+    """A middleware that turns away who may not ask, and answers errors as problem documents."""
+    visitors = Visitors(settings)
 
     @web.middleware
     async def guard(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
-        if token is not None and request.path not in public and request.method != "OPTIONS":
-            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "replace"), token):
-                answer = _problem(401, "unauthorized", "This needs the admin token.")
+        refusal = visitors.refusal(request.method, request.path, request.scheme, request.headers)
+        if refusal is not None:
+            answer = _problem(refusal.status, refusal.code, refusal.detail)
+            if refusal.status == 401:
                 answer.headers["WWW-Authenticate"] = 'Bearer realm="sidegate admin"'
-                return answer
+            return answer
         try:
             return await handler(request)
         except web.HTTPException as error:

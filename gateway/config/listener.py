@@ -20,7 +20,9 @@ Bind = Annotated[str, AfterValidator(_bind)]
 
 
 class ListenerTls(Settings):
-    """TLS towards clients. Changed files are taken up without a restart."""
+    """TLS towards clients. Changed files are taken up without a restart, changed settings by a reload; connections that
+    are open stay. (The admin listener's settings need a restart.)
+    """
 
     cert: FilePath = Field(description="PEM file: the certificate, then its intermediates.")
     key: FilePath = Field(description="PEM file with the private key.")
@@ -121,6 +123,9 @@ class Listener(Settings):
         return int(self.permissions, 8)
 
 
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
+
+
 class AdminCors(Settings):
     """Browser pages of other origins that may call the admin API, such as a dashboard."""
 
@@ -146,6 +151,12 @@ class Admin(Settings):
     public: tuple[Literal["/healthz", "/readyz", "/metrics"], ...] = Field(
         default=("/healthz", "/readyz"),
         description="Paths that need no token: probes rarely can send one. Add `/metrics` if Prometheus cannot either.",
+    )
+    hosts: tuple[HostName, ...] = Field(
+        default=(),
+        description="Names by which a listener without a token may be asked, besides `localhost`, loopback addresses "
+        "and `bind`: a page of another origin that has its own name lead here (DNS rebinding) is turned away.",
+        examples=[["sidecar.internal"]],
     )
     cors: AdminCors | None = Field(default=None, description="Browser access. Unset: none.")
     tls: ListenerTls | None = Field(default=None, description="TLS for the admin listener. Unset: plain HTTP.")

@@ -18,6 +18,7 @@ Step = str | int
 _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "a name of letters, digits, `_`, `-` and `.`, 64 at most",
     r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$": "a token: letters, digits and !#$%&'*+-.^_`|~",
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$": "a host's name without a port",
     r"^/": "a path that begins with /",
     r"^/[!-~]*$": "a path that begins with / and holds no blanks",
 }
