@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gateway.config.load import ConfigurationError, Loaded, load
 from gateway.config.model import Config
@@ -23,10 +23,6 @@ from gateway.runtime import Runtime, Services, build
 from gateway.runtime.review import findings
 
 log = logging.getLogger("gateway.reload")
-
-NEEDS_RESTART: Final = ("listeners", "admin", "workers")
-"""Top-level keys that are bound to sockets and processes: a reload that changes them is refused, with this reason."""
-
 
 UNSEEN: Final = 5.0
 """Seconds between looks at files whose changes the system may not tell."""
@@ -180,10 +176,9 @@ class Reloader:
             return True
 
     def _check(self, loaded: Loaded) -> None:
-        old, new = self.loaded.config, loaded.config
-        changed = [key for key in NEEDS_RESTART if _bound(old, key) != _bound(new, key)]
+        changed = _bound(self.loaded.config, loaded.config)
         if changed:
-            raise Refused([f"{', '.join(changed)} changed: these need a restart"])
+            raise Refused([f"{', '.join(changed)} changed: {'these need' if changed[1:] else 'this needs'} a restart"])
 
     def _refused(self, problems: Sequence[str], began: float) -> None:
         outcome = self.outcome
@@ -240,11 +235,26 @@ class Reloader:
                 await watching
 
 
-def _bound(config: Config, key: str) -> Any:
-    """What of a section is bound to sockets and processes: all but a listener's limits."""
-    if key == "listeners":
-        return [listener.model_copy(update={"limits": None}) for listener in config.listeners]
-    return config.worker_count if key == "workers" else getattr(config, key)
+def _bound(old: Config, new: Config) -> list[str]:
+    """What has changed of that which is bound to sockets and processes, and stays as it is until a restart."""
+    changed = []
+    if len(old.listeners) != len(new.listeners):
+        changed.append("the number of listeners")
+    else:
+        for index, (before, after) in enumerate(zip(old.listeners, new.listeners, strict=True)):
+            changed += [
+                f"listeners[{index}].{key}"
+                for key in ("bind", "permissions", "proxy_protocol")
+                if getattr(before, key) != getattr(after, key)
+            ]
+            if (before.tls is None) != (after.tls is None):  # what TLS says, once there is some, is taken up
+                changed.append(f"listeners[{index}].tls")
+    if old.admin != new.admin:
+        keys = () if old.admin is None or new.admin is None else type(old.admin).model_fields
+        changed += [f"admin.{key}" for key in keys if getattr(old.admin, key) != getattr(new.admin, key)] or ["admin"]
+    if old.worker_count != new.worker_count:
+        changed.append("workers")
+    return changed
 
 
 def _signature(files: Sequence[Path]) -> tuple[tuple[int, ...], ...]:

@@ -141,6 +141,21 @@ class OpenListener:
         await self._accept()
         self.edge.when_full, self.edge.when_room = self._pause, self._resume
 
+    def prepare(self, listener: Listener) -> ServerTls | None:
+        """What `configure` will need. Raises OSError or ssl.SSLError for files that cannot be used."""
+        return shared_tls(listener.tls) if listener.tls is not None else None
+
+    def configure(self, listener: Listener, tls: ServerTls | None) -> None:
+        """Take up what a reload changed of TLS: handshakes from now on go by it, connections that are open stay."""
+        self.listener = listener
+        before = self._tls
+        if tls is before or tls is None or before is None or self._stopped:
+            return
+        before.forget(self._renewed)
+        self._tls = tls
+        tls.watch(self._renewed)
+        self._renewed()
+
     async def _accept(self) -> None:
         """Put a server on the socket, in the place of the one that is there."""
         async with self._changing:

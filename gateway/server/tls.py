@@ -51,7 +51,7 @@ def verified_chain(connection: Any) -> tuple[bytes, ...]:
     if sys.version_info >= (3, 13):
         found = connection.get_verified_chain()
     else:  # the same, before it was made public
-        inner = getattr(connection, "_sslobj", None)
+        inner: Any = getattr(connection, "_sslobj", None)
         got = inner.get_verified_chain() if hasattr(inner, "get_verified_chain") else None
         found = [each.public_bytes(_DER) for each in got or ()]
     return (leaf, *found[1:]) if found and found[0] == leaf else (leaf,)

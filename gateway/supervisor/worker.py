@@ -16,6 +16,7 @@ from gateway.reload import Succession
 from gateway.runtime import Runtime, Services
 from gateway.server.edge import Edge, EdgeLimits
 from gateway.server.listener import OpenListener, open_listener
+from gateway.server.tls import ServerTls
 from gateway.services.log import (
     AccessLog,
     FileSink,
@@ -52,6 +53,8 @@ class Worker:
         self._lost = 0
         """Lines that access logs of before gave up."""
         self._next: tuple[Config, Sink | None] | None = None
+        self._handshakes: list[ServerTls | None] = []
+        """How the listeners of the next configuration greet."""
         self._closing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -81,6 +84,9 @@ class Worker:
             limits = EdgeLimits.of(runtime.config.limits_of(listener))
             edge.configure(limits, self.services.wheel, runtime.config.trusted_proxies)
             edge.dismiss(runtime.lets_stay)
+        for bound, listener, tls in zip(self.listeners, runtime.config.listeners, self._handshakes, strict=False):
+            bound.configure(listener, tls)
+        self._handshakes = []
         self._log_exchanges(runtime)
 
     # -- reload ------------------------------------------------------------------------------------------------
@@ -92,8 +98,12 @@ class Worker:
         # Opened now, so that a file that cannot be written refuses the configuration instead of breaking it.
         sink = _open_sink(config) if changed else self._sink
         try:
+            self._handshakes = [
+                bound.prepare(listener) for bound, listener in zip(self.listeners, config.listeners, strict=False)
+            ]
             await self.succession.prepare(config)
         except BaseException:
+            self._handshakes = []
             if changed and sink is not None:
                 await asyncio.to_thread(sink.close)
             raise
@@ -124,6 +134,7 @@ class Worker:
     async def abandon(self) -> None:
         """Forget what was prepared."""
         unwanted, self._next = self._next, None
+        self._handshakes = []
         if unwanted is not None and unwanted[1] is not None and unwanted[1] is not self._sink:
             await asyncio.to_thread(unwanted[1].close)
         await self.succession.abandon()

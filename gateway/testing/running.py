@@ -71,8 +71,12 @@ class Running:
 
     async def reload(self, config: str, **variables: str) -> None:
         """Take up another configuration, as a changed file is: all or nothing. The old one drains in the background."""
-        await self.succession.prepare(_config(config, variables))
+        made = _config(config, variables)
+        ready = [bound.prepare(listener) for bound, listener in zip(self.listeners, made.listeners, strict=True)]
+        await self.succession.prepare(made)
         self.succession.commit()
+        for bound, listener, tls in zip(self.listeners, made.listeners, ready, strict=True):
+            bound.configure(listener, tls)
 
     async def ended(self, count: int) -> list[Exchange]:
         """The exchanges, once there have been so many: an exchange ends just after its answer's last byte."""

@@ -15,6 +15,7 @@ from gateway.config.model import Config
 from gateway.plugin import Plugin, Settings
 from gateway.reload import Refused, Reloader, Succession
 from gateway.runtime import BuildError, Runtime, Services
+from gateway.testing.authority import Authority
 
 LIFE: list[str] = []
 
@@ -219,6 +220,40 @@ async def test_limits_of_a_listener_need_no_restart_and_its_address_does(file: P
     assert await reloader.reload()
     file.write_text(TEXT.format(name="one") + "listeners: [{bind: '127.0.0.1:8081'}]")
     assert not await reloader.reload()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "needs"),
+    [
+        pytest.param("[{bind: ':1'}]", "[{bind: ':2'}]", "listeners[0].bind", id="an address"),
+        pytest.param("[{bind: ':1'}]", "[{bind: ':1'}, {bind: ':2'}]", "the number of listeners", id="one more"),
+        pytest.param("[{bind: ':1'}]", "[{bind: ':1', tls: TLS}]", "listeners[0].tls", id="TLS where there was none"),
+        pytest.param("[{bind: ':1', tls: TLS}]", "[{bind: ':1'}]", "listeners[0].tls", id="no TLS any more"),
+        pytest.param("[{bind: ':1', tls: TLS}]", "[{bind: ':1', tls: OTHER}]", None, id="other settings of TLS"),
+        pytest.param("[{bind: ':1'}]", "[{bind: ':1', limits: {head: 1s}}]", None, id="limits"),
+        pytest.param(
+            "[{bind: 'unix:/x', permissions: '0600'}]",
+            "[{bind: 'unix:/x', permissions: '0660'}]",
+            "listeners[0].permissions",
+            id="who may connect",
+        ),
+    ],
+)
+async def test_what_of_a_listener_needs_a_restart(
+    tmp_path: Path, file: Path, before: str, after: str, needs: str | None
+) -> None:
+    Authority().issue("a").write(tmp_path, "a")
+
+    def write(listeners: str) -> None:
+        tls = f"cert: {tmp_path}/a.crt, key: {tmp_path}/a.key"
+        listeners = listeners.replace("TLS", f"{{{tls}}}").replace("OTHER", f"{{{tls}, min_version: '1.3'}}")
+        file.write_text(TEXT.format(name="one") + f"listeners: {listeners}")
+
+    write(before)
+    reloader = Reloader([file], load([file]), Taker())
+    write(after)
+    assert await reloader.reload() is (needs is None)
+    assert reloader.outcome.problems == ((f"{needs} changed: this needs a restart",) if needs else ())
 
 
 async def test_what_was_made_in_memory_has_nothing_to_reload() -> None:

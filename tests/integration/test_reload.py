@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ import aiohttp
 import pytest
 import websockets
 from aiohttp import web
+
+from gateway.testing.authority import Authority
 
 RELOADS = 100
 
@@ -317,3 +320,40 @@ async def test_the_log_level_and_limits_follow_a_reload(gateway: Any, session: A
     process.signal(signal.SIGTERM)
     assert await process.ended() == 0
     assert process.log()[said:] == ""
+
+
+async def test_settings_of_tls_need_no_restart(gateway: Any, behind: Any, until: Any, tmp_path: Path) -> None:
+    authority = Authority()
+    cert, key = authority.issue("a", dns=("localhost",)).write(tmp_path, "a")
+    client = ssl.create_default_context(cafile=authority.write(tmp_path))
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def listener(**tls: Any) -> dict[str, Any]:
+        return {"listeners": [{"bind": "127.0.0.1:0", "tls": {"cert": str(cert), "key": str(key), **tls}}]}
+
+    async with service() as url:
+        config = {**behind(url), "workers": 2}
+        process = gateway({**config, **listener()})
+        where = f"https://localhost:{process.address[1]}/"
+        async with aiohttp.ClientSession() as session:
+            async with session.get(where, ssl=client) as answer:
+                assert answer.status == 200
+            process.write({**config, **listener(min_version="1.3")})
+            assert (await process.ask("/reload", "POST"))[0] == 200
+
+            async def refused() -> bool:
+                try:
+                    async with aiohttp.ClientSession() as fresh, fresh.get(where, ssl=client):
+                        return False
+                except aiohttp.ClientConnectorError:
+                    return True
+
+            await until(refused)
+            async with session.get(where, ssl=client) as answer:
+                assert answer.status == 200, "an open connection stays"
+        process.write({**config, **listener(client_ca=str(tmp_path / "none.crt"))})
+        status, body, _ = await process.ask("/reload", "POST")
+        assert status == 409
+        assert b"client_ca" in body
+        process.write({**config, "listeners": [{"bind": "127.0.0.1:0"}]})
+        assert b"listeners[0].tls changed" in (await process.ask("/reload", "POST"))[1]

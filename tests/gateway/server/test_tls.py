@@ -208,6 +208,33 @@ async def test_a_renewed_certificate_is_taken_up(listen, authority, files):
     writer.close()
 
 
+@pytest.mark.parametrize("proxied", [False, True], ids=["plain", "behind the PROXY protocol"])
+async def test_other_settings_are_taken_up(listen, authority, files, proxied):
+    """What a reload changed goes for handshakes from then on; an open connection stays."""
+    opened = await listen(ListenerTls(cert=files[0], key=files[1]), proxy_protocol=proxied)
+    header = b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 443\r\n" if proxied else b""
+    settings = ListenerTls(cert=files[0], key=files[1], client_ca=authority.path, min_version="1.3")
+    changed = opened.listener.model_copy(update={"tls": settings})
+    who = authority.issue("alice")
+    assert b"nobody" in await asyncio.to_thread(speak, opened.port, client(authority), header, True)
+    opened.configure(changed, opened.prepare(changed))
+    async with asyncio.timeout(5):
+        while b"alice" not in await asyncio.to_thread(speak, opened.port, client(authority, who), header, True):
+            await asyncio.sleep(0.01)  # the server in its place is not there yet
+    for refused in (client(authority), client(authority, who, maximum_version=ssl.TLSVersion.TLSv1_2)):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.to_thread(speak, opened.port, refused, header, True)
+
+
+async def test_settings_that_cannot_be_used_change_nothing(listen, authority, files, tmp_path):
+    opened = await listen(ListenerTls(cert=files[0], key=files[1]))
+    before = opened._tls
+    with pytest.raises(OSError):
+        opened.prepare(opened.listener.model_copy(update={"tls": ListenerTls(cert=tmp_path / "no", key=files[1])}))
+    assert opened._tls is before
+    assert (await ask(opened.port, client(authority)))[0] == b"https nobody 127.0.0.1"
+
+
 async def test_half_a_renewal_is_not_taken_up(listen, authority, files, caplog):
     settings = ListenerTls(cert=files[0], key=files[1])
     opened = await listen(settings)
