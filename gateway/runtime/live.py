@@ -24,6 +24,9 @@ log = logging.getLogger("gateway.runtime")
 
 UNROUTED = "-"
 """The label of exchanges that no route took."""
+_WHOLE = "/*"
+"""The path of ``OPTIONS *``. It asks of the gateway and of no route: as several services stand behind it, it answers
+itself, as a final recipient does (RFC 9110 §9.3.7, RFC 9112 §3.2.4)."""
 SHORTEST_LOOK = 0.02
 LONGEST_LOOK = 1.0
 """Seconds between two looks whether exchanges have ended."""
@@ -66,8 +69,12 @@ class Runtime:
             if self.endpoints and (endpoint := self.endpoints.get(path)) is not None:
                 return await self._own(endpoint, request)
             found: Found[LiveRoute] | NotAllowed | None = None
-            if request.method == "OPTIONS" and self.preflights:
-                found = self._preflight(request, path)
+            if request.method == "OPTIONS":
+                if path == _WHOLE:
+                    self.unrouted.enter(request)
+                    return Response(200)
+                if self.preflights:
+                    found = self._preflight(request, path)
             if found is None:
                 found = table.find(request.host, path, request.method, request.headers, request.query)
             if found is None:

@@ -95,3 +95,19 @@ async def test_four_listeners(tmp_path: Path, pair: tuple[Path, Path]):
     assert seen["/tls"]["X-Forwarded-Proto"] == "https"
     assert seen["/unix"]["X-Forwarded-For"] == "unknown"
     assert not socket_path.exists()
+
+
+async def test_options_of_the_server_as_a_whole_is_answered_here():
+    config = """
+    admin: off
+    upstreams: {service: {targets: ["${TARGET}"]}}
+    routes: [{name: all, upstream: service}]
+    """
+    async with origin() as service, running(config, TARGET=service.url) as gateway:
+        whole = await ask(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", gateway.listeners[0].port)
+        one = await ask(b"OPTIONS /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", gateway.listeners[0].port)
+        asked = [request.path for request in service.requests]
+    assert whole.startswith(b"HTTP/1.1 200 ")
+    assert b"Content-Length: 0\r\n" in whole
+    assert one.startswith(b"HTTP/1.1 200 ")
+    assert asked == ["/x"]

@@ -36,6 +36,7 @@ async def runtime():
         pytest.param("GET", "/out", 404, "route_not_found", "-", id="no route"),
         pytest.param("POST", "/in/x", 405, "method_not_allowed", "-", id="another method"),
         pytest.param("GET", "/in/x", 502, "connect_failed", "all", id="nobody listens at the target"),
+        pytest.param("OPTIONS", "/*", 200, None, "-", id="OPTIONS * is about the gateway itself"),
         pytest.param("GET", "/in/%zz", 400, "malformed_path", "-", id="no path"),
     ],
 )
