@@ -53,7 +53,7 @@ class BatchSettings(Settings):
     max_parts: Annotated[Count, Field(ge=1, le=1000)] = Field(default=20, description="Most parts; more is a 400.")
     max_request: Size = Field(default=1_000_000, description="Largest body of a batch, which is held; more is a 413.")
     max_answer: Size = Field(
-        default=10_000_000,
+        default=5_000_000,
         description="Most bytes of all parts' answers, which are held. A part that does not fit any more gets 502, "
         "though it was carried out.",
     )

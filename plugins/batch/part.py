@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.http import Body, Request, Response
 from gateway.http.fields import KINDS, Kind
+from gateway.http.screen import SCREENED
 
 LONGEST_PATH: Final = 8000
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -50,6 +51,8 @@ class Answer(msgspec.Struct, omit_defaults=True):
 
 _decode: Final = msgspec.json.Decoder(list[Part]).decode
 _decode_any: Final = msgspec.json.decode
+_check: Final = msgspec.json.Decoder(msgspec.Raw).decode
+"""Looks at JSON's syntax and makes nothing of it."""
 encode: Final = msgspec.json.Encoder().encode
 
 
@@ -64,6 +67,7 @@ class Unusable(ValueError):
 def parse(data: bytes, methods: frozenset[str]) -> list[Part]:
     """The parts, each of which can be sent. Raises Unusable."""
     try:
+        data.decode()  # all of it: the parts' bodies are handed on as they stand
         parts = _decode(data)
     except msgspec.ValidationError as error:
         raise Unusable(f"Not a batch: {str(error)[:200]}") from None
@@ -87,7 +91,7 @@ def _objection(part: Part, methods: frozenset[str]) -> str:
     for name, value in part.headers.items():
         if not name or not set(name) <= _TOKEN:
             return "A header field's name is a token."
-        if KINDS[name.encode()] != Kind.PASS or name.lower() in _NOT_A_PARTS:
+        if KINDS[name.encode()] != Kind.PASS or SCREENED[name.encode()] or name.lower() in _NOT_A_PARTS:
             return f"The field {name} is not a part's to say."
         if not all(map(_is_value, value if isinstance(value, list) else [value])):
             return f"The value of {name} cannot be sent."
@@ -135,7 +139,8 @@ def request_of(part: Part, number: int, outer: Request, inherited: Sequence[str]
     headers = request.edit_headers()
     headers.clear()
     for name, line in given.items():
-        if KINDS[name.encode("ascii", "surrogateescape")] in _ON_THE_WAY:
+        raw = name.encode("ascii", "surrogateescape")
+        if KINDS[raw] in _ON_THE_WAY or SCREENED[raw]:
             headers.add(name, line)
     for name, value in part.headers.items():
         for line in value if isinstance(value, list) else [value]:
@@ -174,8 +179,8 @@ def _shown(body: bytes, headers: Mapping[str, str]) -> tuple[Any, str]:
     if headers.get("Content-Encoding", "identity").strip().lower() == "identity":
         try:
             if media.endswith(("/json", "+json")):
-                _decode_any(body)
-                return msgspec.Raw(body), "json"
+                body.decode()  # which the check of the syntax leaves out
+                return _check(body), "json"
             if media.startswith("text/"):
                 return body.decode(), "text"
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from gateway.config import ConfigurationError, load_text
 from gateway.testing import running
 
 CONFIG = """
@@ -134,6 +135,26 @@ async def test_redis_dies_half_way_and_the_outcome_is_not_lost(start_redis):
         async with running(CONFIG, TARGET=service.url, STORE=server.url) as other_gateway:
             again = await post(other_gateway)
         assert (again.status, again.headers["Idempotent-Replayed"], service.seen) == (201, "true", 1)
+
+
+async def test_what_a_stalled_redis_took_without_saying_so_is_given_back(start_redis):
+    server = start_redis()
+    async with charging() as service, running(CONFIG, TARGET=service.url, STORE=server.url) as gateway:
+        assert (await post(gateway, headers={"Idempotency-Key": "before"})).status == 201
+        server.pause()
+        assert (await post(gateway)).status == 503
+        server.resume()
+        while (answer := await post(gateway)).status in (409, 503):
+            await asyncio.sleep(0.02)
+        assert (answer.status, service.seen) == (201, 2)
+        assert "Idempotent-Replayed" not in answer.headers
+
+
+def test_several_workers_without_a_redis_are_refused_at_load():
+    variables = {"TARGET": "http://h:1", "STORE": "memory://"}
+    load_text(CONFIG, variables)
+    with pytest.raises(ConfigurationError, match=r"expected a Redis in `stores\.shared`"):
+        load_text(CONFIG + "workers: 2\n", variables)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def one(**part):
         pytest.param(b'[{"path":"/","pth":1}]', None, id="a member that means nothing"),
         pytest.param(b'[{"path":"/"}', None, id="cut"),
         pytest.param(b"\xff", None, id="no text"),
+        pytest.param(b'[{"path":"/","body":"\xff"}]', None, id="no text in a body"),
         pytest.param(b"[" * 100_000, None, id="deep"),
         pytest.param(b'[{"path":"/","body":' + b"[" * 100_000, None, id="a deep body"),
         pytest.param(b'[{"path":"/"},{"path":"x"}]', 1, id="a path that does not begin with /"),
@@ -58,6 +59,7 @@ def one(**part):
             for name in (
                 "Host", "content-length", "Transfer-Encoding", "Connection", "Upgrade", "X-Forwarded-For", "Forwarded",
                 "X-Real-IP", "X-Request-Id", "traceparent", "Expect", "TE", "Origin", "sec-fetch-site", "User-Agent",
+                "X_Forwarded_For", "Client-Cert", "True-Client-IP", "Proxy",
             )
         ],
     ],
