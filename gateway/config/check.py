@@ -182,7 +182,7 @@ def _operation(config: Config) -> Iterator[Finding]:
     several = config.workers != 1 or config.replicas != 1
     if memory and several:
         for path, entry in _all_entries(config):
-            if _class_of(entry).scope not in (StateScope.GATEWAY, StateScope.FLEET):
+            if _class_of(entry).scope_of(entry.settings) not in (StateScope.GATEWAY, StateScope.FLEET):
                 continue
             if _class_of(entry).exact:
                 yield Finding(

@@ -212,6 +212,8 @@ def _plugin(name: str) -> Iterator[str]:
     if any(facts):
         yield " ".join(fact for fact in facts if fact) + "\n"
     yield from _sections(plugin.settings_type, f"{name}.with", level=4)
+    if told := plugin.reference():
+        yield told.rstrip("\n") + "\n"
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

@@ -178,6 +178,17 @@ class Plugin(Generic[S]):
         return ()
 
     @classmethod
+    def scope_of(cls, settings: S) -> Scope:
+        """As `scope`, for these settings: less where they switch off what keeps state."""
+        del settings
+        return cls.scope
+
+    @classmethod
+    def reference(cls) -> str:
+        """More for its section of the generated reference, as Markdown: what it knows as data."""
+        return ""
+
+    @classmethod
     def belongs(cls) -> str:
         """Into which lists it may be written, in words for people."""
         if not cls.on_attempt:

@@ -49,9 +49,17 @@ class Guard(Plugin[GuardSettings]):
         return ("a limit of 0 refuses everything",) if settings.limit == 0 else ()
 
 
-class Exact(Plugin[Settings]):
+class ExactSettings(Settings):
+    keeps: bool = Field(default=True, description="d")
+
+
+class Exact(Plugin[ExactSettings]):
     scope = Scope.FLEET
     exact = True
+
+    @classmethod
+    def scope_of(cls, settings: ExactSettings) -> Scope:
+        return cls.scope if settings.keeps else Scope.NONE
 
 
 class NeededSettings(Settings):

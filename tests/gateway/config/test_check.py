@@ -113,6 +113,11 @@ def app(**keys: str) -> str:
         pytest.param(
             route(upstream="app", plugins="[{plugin: 'kinds:Exact'}]"), [], id="state that must be exact in one memory"
         ),
+        pytest.param(
+            route(upstream="app", plugins="[{plugin: 'kinds:Exact', with: {keeps: false}}]") + "replicas: 2",
+            [],
+            id="state that must be exact, switched off",
+        ),
         # -- upstreams
         pytest.param(
             app(targets="['http://h:1', {url: 'http://h:1'}]"),

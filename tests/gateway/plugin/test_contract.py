@@ -135,3 +135,4 @@ async def test_surfaces_have_sensible_defaults():
     command.arguments(parser)
     assert command.run(parser.parse_args([])) == 0
     assert Endpoint("/x", answering()).methods == {"GET"}
+    assert (Plugin.reference(), Plugin.scope_of(Settings())) == ("", Plugin.scope)
