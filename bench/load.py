@@ -67,11 +67,26 @@ def parse_wrk(out: str) -> Load:
     )
 
 
-def wrk(port: int, path: str, *, connections: int, seconds: float, core: int, body: int = 0) -> Load:
-    """`body` bytes are sent with POST when not 0."""
+def wrk(
+    port: int,
+    path: str,
+    *,
+    connections: int,
+    seconds: float,
+    core: int,
+    body: int = 0,
+    tokens: Path | None = None,
+    field: str = "",
+) -> Load:
+    """`body` bytes are sent with POST when not 0. Of `tokens`, a file of lines, one after the other is the bearer's.
+
+    `field` is a header field to send, ``Name: value``.
+    """
     argv = [
         program("wrk"), "-t", "1", "-c", str(connections), "-d", f"{math.ceil(seconds)}s", "--timeout", "20s",
-        "-s", str(HERE / "wrk_report.lua"), f"http://127.0.0.1:{port}{path}", "--", str(body),
+        *(["-H", field] if field else []), "-s", str(HERE / "wrk_report.lua"),
+        f"http://127.0.0.1:{port}{path}", "--", str(body),
+        *([str(tokens)] if tokens is not None else []),
     ]  # fmt: skip
     return parse_wrk(_call(argv, core, seconds))
 

@@ -150,15 +150,15 @@ DEFAULT = ("gateway", "envoy", "nginx", "aiohttp")
 
 
 @contextmanager
-def started(subject: Subject, variant: str, origin: Origin, core: int) -> Iterator[Serving]:
-    """Starts `subject` without waiting for it: what follows decides when it counts as up."""
+def started(subject: Subject, variant: str, origin: Origin, core: int, **more: object) -> Iterator[Serving]:
+    """Starts `subject` without waiting for it: what follows decides when it counts as up. ``more`` names for files."""
     config = subject.config(variant)
     assert config is not None, f"{subject.name} has no configuration for {variant}"
     log = origin.work / f"{subject.name}-access.log"
     port = free_port()
     ports: dict[str, object] = {
         "PORT": port, "ADMIN_PORT": free_port(), "ORIGIN_PORT": origin.port, "WORK": origin.work, "LOG": log,
-        "VARIANT": variant,
+        "VARIANT": variant, **more,
     }  # fmt: skip
     launch = subject.launch(config, ports)
     try:
@@ -169,8 +169,10 @@ def started(subject: Subject, variant: str, origin: Origin, core: int) -> Iterat
 
 
 @contextmanager
-def serving(subject: Subject, variant: str, origin: Origin, core: int) -> Iterator[Serving]:
-    """Raises NotReady when it does not answer."""
-    with started(subject, variant, origin, core) as proxy:
-        wait_answer(proxy.port, "/small", proxy.process)
+def serving(
+    subject: Subject, variant: str, origin: Origin, core: int, *, ready: str = "/small", **more: object
+) -> Iterator[Serving]:
+    """Raises NotReady when it does not answer ``ready`` with 200."""
+    with started(subject, variant, origin, core, **more) as proxy:
+        wait_answer(proxy.port, ready, proxy.process)
         yield proxy

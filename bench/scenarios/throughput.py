@@ -1,6 +1,7 @@
 """As fast as it goes over 64 connections: small answers, files of 100 KB and 10 MB, uploads of 10 MB."""
 
 from functools import partial
+from pathlib import Path
 
 from bench.load import Load, LoadFailed, wrk
 from bench.machine import core_seconds
@@ -13,13 +14,26 @@ UPLOAD = 10 * 1024 * 1024
 
 
 def saturate(
-    stage: Stage, subject: Subject, *, variant: str, path: str, connections: int = CONNECTIONS, body: int = 0
+    stage: Stage,
+    subject: Subject,
+    *,
+    variant: str,
+    path: str,
+    connections: int = CONNECTIONS,
+    body: int = 0,
+    tokens: Path | None = None,
+    field: str = "",
+    ready: str = "/small",
 ) -> Figures:
     """CPU of the proxy's processes, user and system, over all requests of the window; PSS at its end."""
-    with serving(subject, variant, stage.origin, stage.cores.proxy) as proxy:
+    with serving(subject, variant, stage.origin, stage.cores.proxy, ready=ready) as proxy:
 
         def load(seconds: float) -> Load:
-            return wrk(proxy.port, path, connections=connections, seconds=seconds, core=stage.cores.load, body=body)
+            core = stage.cores.load
+            return wrk(
+                proxy.port, path, connections=connections, seconds=seconds, core=core, body=body, tokens=tokens,
+                field=field,
+            )  # fmt: skip
 
         load(stage.seconds(2, 1))
         core, before = core_seconds(stage.cores.proxy), proxy.process.cpu()
