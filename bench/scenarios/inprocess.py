@@ -12,7 +12,7 @@ from bench.subject import Subject
 WITHIN = 300.0
 
 
-def _measured(stage: Stage, module: str) -> dict[str, Any]:
+def measured(stage: Stage, module: str) -> dict[str, Any]:
     """`measure()` of a module in a fresh process on the proxy's core. Raises LoadFailed with what it wrote."""
     code = f"import json, {module} as one; print(json.dumps(one.measure()))"
     done = subprocess.run(
@@ -26,12 +26,12 @@ def _measured(stage: Stage, module: str) -> dict[str, Any]:
 
 
 def plugins(stage: Stage, _: Subject) -> Figures:
-    return _measured(stage, "bench.chain")
+    return measured(stage, "bench.chain")
 
 
 def routes(stage: Stage, _: Subject) -> Figures:
     figures = {}
-    for kind, row in _measured(stage, "bench.routes").items():
+    for kind, row in measured(stage, "bench.routes").items():
         if kind == "normal form":
             figures["normal"] = max(row.values())
         else:
@@ -40,7 +40,7 @@ def routes(stage: Stage, _: Subject) -> Figures:
 
 
 def path(stage: Stage, _: Subject) -> Figures:
-    found = _measured(stage, "bench.path")
+    found = measured(stage, "bench.path")
     return found | {"gateway": found["pass_through"] - found["loop"]}
 
 
@@ -56,12 +56,12 @@ SERVICES = {
 
 
 def services(stage: Stage, _: Subject) -> Figures:
-    found = _measured(stage, "bench.services")
+    found = measured(stage, "bench.services")
     return {key: found[name] for key, name in SERVICES.items()}
 
 
 def policies(stage: Stage, _: Subject) -> Figures:
-    return _measured(stage, "bench.policies")
+    return measured(stage, "bench.policies")
 
 
 POLICIES = {"jwt": 6, "api_key": 4, "cors": 3}
