@@ -16,7 +16,6 @@ import binascii
 from typing import Final
 
 from gateway.http import Request
-from gateway.http.cookies import drop_cookies
 
 CHUNK: Final = 3600
 """Characters of a value: browsers keep cookies of 4096 bytes, name and attributes included (RFC 6265 §6.1)."""
@@ -73,10 +72,14 @@ class Cookies:
         login, part = f"{name}-login-", f"{name}."
         parts: dict[int, str] = {}
         twice = False
+        kept: list[list[str]] = []
         for line in lines:
+            others = []
             for pair in line.split(";"):
                 key, _, value = pair.strip(" \t").partition("=")
-                if not key.startswith(name):
+                key = key.rstrip(" \t")
+                if not self.ours(key):
+                    others.append(pair)
                     continue
                 number = 0 if key == name else _number(key.removeprefix(part)) if key.startswith(part) else None
                 if number is not None:
@@ -85,11 +88,17 @@ class Cookies:
                     parts[number] = value
                 elif key.startswith(login) and len(given.logins) < 100:
                     given.logins[key.removeprefix(login)] = value
+            kept.append(others)
         if parts:  # at most ten, whatever a client makes up
             given.parts = max(parts) + 1
             if not twice and len(parts) == given.parts:
                 given.session = "".join(parts[number] for number in range(given.parts))
-        drop_cookies(request, self.ours)
+        if sum(map(len, kept)) < sum(line.count(";") + 1 for line in lines):
+            headers = request.edit_headers()
+            headers.popall("Cookie")
+            for others in kept:
+                if text := ";".join(others).strip(" \t"):
+                    headers.add("Cookie", text)
         return given
 
     def session(self, sealed: bytes, given: Given | None, max_age: float, *, secure: bool) -> list[str]:
