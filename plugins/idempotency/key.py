@@ -13,6 +13,7 @@ from gateway.plugin.template import compile_template, tenant_of
 from plugins.idempotency.settings import PRINCIPAL
 
 _DIGEST: Final = 20
+_CREDENTIALS: Final = ("Authorization", "X-API-Key")
 _BARE: Final = frozenset(map(chr, range(0x21, 0x7F))) - frozenset('",;')
 
 
@@ -58,7 +59,9 @@ def _principal(request: Request) -> tuple[str, ...]:
     if principal is not None:
         return ("p", tenant_of(request) or "", principal.id)
     # The target authenticates by itself: two callers who think of the same key must not see each other's answers.
-    return ("a", tenant_of(request) or "", *request.headers.getall("Authorization", ()))
+    # Cookies are no part of it: they change between two tries, and a repetition must not look like somebody else's.
+    given = [f"{name}:{value}" for name in _CREDENTIALS for value in request.headers.getall(name, ())]
+    return ("a", tenant_of(request) or "", *given)
 
 
 def subject(caller: Sequence[str], key: str) -> str:

@@ -89,7 +89,7 @@ class IdempotencySettings(Settings):
     caller: Annotated[str, AfterValidator(_caller)] = Field(
         default=PRINCIPAL,
         description="To whom a key belongs. `principal`: who was authenticated, with the tenant; without one, whoever "
-        "has the same `Authorization`. Else a template such as `{tenant}` or `{header.X-Account}`.",
+        "has the same `Authorization` and `X-API-Key`. Else a template such as `{tenant}` or `{header.X-Account}`.",
     )
     fingerprint: tuple[FieldName, ...] = Field(
         default=("Content-Type",),

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 
+import jwt
 import pytest
 import websockets
 from websockets.asyncio.client import connect
@@ -32,7 +34,7 @@ routes:
 
 
 @contextlib.asynccontextmanager
-async def gateway(**variables):
+async def gateway(config=CONFIG, **variables):
     """A gateway in front of a server that echoes; `/large` makes it send more than it may, `closed` notes its ends."""
     closed = []
 
@@ -50,7 +52,7 @@ async def gateway(**variables):
 
     async with serve(echo, "127.0.0.1", 0, select_subprotocol=choose, max_size=None, max_queue=None) as server:
         port = server.sockets[0].getsockname()[1]
-        async with running(CONFIG, TARGET=f"http://127.0.0.1:{port}", **variables) as made:
+        async with running(config, TARGET=f"http://127.0.0.1:{port}", **variables) as made:
             yield made, made.url.replace("http", "ws"), closed
             server.close()
 
@@ -153,3 +155,25 @@ async def test_when_the_gateway_leaves_both_sides_are_told_through_it():
         while not closed:
             await asyncio.sleep(0.01)
         assert closed == [1001]
+
+
+async def test_it_ends_with_the_token_that_opened_it():
+    secret = "a secret of thirty-two bytes or more"
+    authenticated = CONFIG.replace(
+        "      - plugin: websocket_limit",
+        f"""      - plugin: jwt
+        with:
+          issuers: [{{issuer: me, audience: chat, algorithms: [HS256], secrets: ["{secret}"]}}]
+      - plugin: websocket_limit""",
+    )
+    claims = {"iss": "me", "aud": "chat", "sub": "ada", "iat": int(time.time()), "exp": int(time.time()) + 2}
+    headers = {"Authorization": "Bearer " + jwt.encode(claims, secret, "HS256")}
+    async with gateway(authenticated) as (made, url, closed):
+        async with connect(url, additional_headers=headers) as client:
+            assert await ends(client) == 1008
+            assert client.close_reason == "credentials expired"
+        (ended,) = await made.ended(1)
+        assert ended.request.principal.id == "ada"
+        while not closed:
+            await asyncio.sleep(0.01)
+        assert closed == [1008]

@@ -95,6 +95,12 @@ async def test_a_repetition_gets_the_first_answer_and_says_so():
             2,
             id="where the target authenticates: to who has the same credentials",
         ),
+        pytest.param(
+            {"headers": {"X-API-Key": "a"}}, {"headers": {"X-API-Key": "b"}}, 201, 2, id="or the same API key"
+        ),
+        pytest.param(
+            {"headers": {"Cookie": "a"}}, {"headers": {"Cookie": "b"}}, 201, 1, id="cookies change between two tries"
+        ),
         pytest.param({"client_ip": "192.0.2.1"}, {"client_ip": "192.0.2.9"}, 201, 1, id="a client may change networks"),
         pytest.param({}, {"key": '"k1";v=2'}, 201, 1, id="parameters mean nothing"),
     ],
