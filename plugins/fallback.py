@@ -8,9 +8,8 @@ learn again what a shared cache must know of whose an answer is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-import msgspec
 from pydantic import Field, model_validator
 
 from gateway.errors import (
@@ -28,9 +27,10 @@ from gateway.errors import (
     UpstreamError,
     UpstreamReset,
 )
-from gateway.http import Body, Handler, Request, Response
+from gateway.http import Handler, Request, Response
 from gateway.plugin import Context, Count, Plugin, Settings, Stage
-from gateway.plugin.field import FieldName, FieldValue
+from gateway.plugin.field import FieldName
+from gateway.plugin.fixed import FixedAnswer
 from gateway.plugin.settings import expected
 from gateway.plugin.upstream import UpstreamName
 from gateway.services.metrics import Counter
@@ -61,26 +61,10 @@ class BadStatus(UpstreamError):
     code = "bad_status"
 
 
-class Answer(Settings):
+class Answer(FixedAnswer):
     """A fixed answer. Give `json` or `body`, or neither for an empty one."""
 
     status: int = Field(default=503, ge=200, le=599, description="The answer's status.")
-    body: str | None = Field(default=None, max_length=1_000_000, description="The answer's body, as text.")
-    json_: Any = Field(default=None, alias="json", description="The answer's body, written as JSON.")
-    content_type: FieldValue | None = Field(
-        default=None,
-        description="Media type of `body`. Unset: `text/plain; charset=utf-8`, for `json` `application/json`.",
-    )
-    headers: Mapping[FieldName, FieldValue] = Field(default={}, description="Further header fields.")
-
-    @model_validator(mode="after")
-    def _one_body(self) -> Answer:
-        given = "json_" in self.model_fields_set
-        if self.body is not None and given:
-            raise ValueError("`body` or `json`, not both")
-        if self.status in (204, 304) and (self.body or given):
-            raise ValueError(f"an answer of status {self.status} has no body (RFC 9110 §6.4.1)")
-        return self
 
 
 class FallbackSettings(Settings):
@@ -133,7 +117,10 @@ class Fallback(Plugin[FallbackSettings]):
         self._statuses = frozenset(settings.statuses)
         self._codes = frozenset(settings.codes)
         self._methods = frozenset(settings.methods)
-        self._fields, self._body = _rendered(settings.answer) if settings.answer is not None else ([], b"")
+        self._answer = settings.answer.ready() if settings.answer is not None else None
+        fields = self._answer.fields if self._answer is not None else ()
+        self._kept = any(name.lower() == b"cache-control" for name, _ in fields)
+        """The operator said how long the fixed answer may be kept; else nobody should keep it."""
         self._counter = context.metrics.counter(
             "fallbacks_total",
             "Answers given in a target's place, by why and by what: upstream, answer, or none where neither could.",
@@ -203,13 +190,13 @@ class Fallback(Plugin[FallbackSettings]):
                     return self._marked(request, found, error, cause, "upstream")
             else:
                 why = f"; {self.settings.upstream} is not asked, for the request must not be repeated"
-        answer = self.settings.answer
+        answer = self._answer
         if answer is not None and (answer.status >= 300 or self._methods or request.method in _SAFE):
-            fields = list(self._fields)
             later = next((value for name, value in error.headers if name.lower() == "retry-after"), None)
+            further = [] if self._kept else [(b"Cache-Control", b"no-store")]
             if later is not None and answer.status in (429, 503):
-                fields.append((b"Retry-After", later.encode()))
-            made = Response(answer.status, fields=fields, body=Body(self._body))
+                further.append((b"Retry-After", later.encode()))
+            made = answer.response(*further)
             return self._marked(request, made, error, cause, "answer", why)
         self._note(error, cause, "none", why)
         if otherwise is None:
@@ -268,18 +255,3 @@ def _may_repeat(request: Request, error: GatewayError) -> bool:
     if not request.body.replayable:
         return False
     return error.retry is Retry.IF_UNSENT or request.repeatable or request.method in _IDEMPOTENT
-
-
-def _rendered(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    fields = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
-    media = ""
-    body = b""
-    if "json_" in answer.model_fields_set:
-        body, media = msgspec.json.encode(answer.json_), "application/json"
-    elif answer.body is not None:
-        body, media = answer.body.encode(), "text/plain; charset=utf-8"
-    if media and not any(name.lower() == b"content-type" for name, _ in fields):
-        fields.append((b"Content-Type", (answer.content_type or media).encode()))
-    if not any(name.lower() == b"cache-control" for name, _ in fields):
-        fields.append((b"Cache-Control", b"no-store"))
-    return fields, body

@@ -14,12 +14,13 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gateway.errors import BadRequest, GatewayError, Source, StoreUnavailable, Unauthorized
+from gateway.errors import BadRequest, GatewayError, Source, Unauthorized
 from gateway.http import Principal, Request
 from gateway.http.cookies import cookies, drop_cookies
 from gateway.http.query import parameters, without_parameter
 from gateway.plugin import Authenticator, Command, Context, Duration, FilePath, Name, Settings
 from gateway.plugin.field import FieldName
+from gateway.plugin.watched import Watched
 from plugins.api_key.command import COMMAND
 from plugins.api_key.file import KeyEntry, read_keys
 from plugins.api_key.source import FileSource, StoreSource
@@ -134,10 +135,7 @@ class ApiKey(Authenticator[ApiKeySettings]):
         self._scheme = f"{places.scheme.lower()} " if places.scheme is not None else None
         self._hidden = [name.lower() for name in places.headers]
         self._keys: dict[bytes, _Key] = {}
-        self._known = False
-        """They were read at least once."""
-        self._error = ""
-        self._timer: asyncio.TimerHandle | None = None
+        self.watched = Watched(context, "keys", settings.reread, self._changed, self._take)
         self._time = context.clock.time
         self._challenge = f'{places.scheme or "ApiKey"} realm="{context.route}"'
         self._gauge = context.metrics.gauge(
@@ -145,19 +143,16 @@ class ApiKey(Authenticator[ApiKeySettings]):
         ).child(context.route, context.id)
 
     async def open(self) -> None:
-        await self.refresh()
+        await self.watched.open()
         self.context.report("api_key", self.state)
-        self._wait()
 
     async def close(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        self.watched.close()
 
     def state(self) -> dict[str, Any]:
         """For operators."""
-        found = {"from": self._source.name, "ok": not self._error, "keys": len(self._keys)}
-        return {**found, "error": self._error} if self._error else found
+        found = {"from": self._source.name, "ok": not self.watched.error, "keys": len(self._keys)}
+        return {**found, "error": self.watched.error} if self.watched.error else found
 
     def challenge(self) -> str:
         return self._challenge
@@ -171,8 +166,8 @@ class ApiKey(Authenticator[ApiKeySettings]):
         digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
         key = self._keys.get(digest[:8])
         if key is None or not hmac.compare_digest(key.digest, digest):
-            if not self._known:
-                raise KeysUnavailable(reason=self._error)
+            if not self.watched.known:
+                raise KeysUnavailable(reason=self.watched.error)
             raise self._invalid("unknown")
         if key.disabled:
             raise self._invalid(f"key {key.id} is revoked")
@@ -217,32 +212,13 @@ class ApiKey(Authenticator[ApiKeySettings]):
 
     # -- where they stand -----------------------------------------------------------------------------------------
 
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self.settings.reread, self._look)
+    async def _changed(self) -> dict[bytes, _Key] | None:
+        found = await self._source.changed()
+        return await asyncio.to_thread(_ready, found) if found is not None else None  # a hundred thousand take a while
 
-    def _look(self) -> None:
-        _ = self.context.spawn(self._look_again(), f"look at keys, {self._source.name}")
-
-    async def _look_again(self) -> None:
-        await self.refresh()
-        if self._timer is not None:  # not closed meanwhile
-            self._wait()
-
-    async def refresh(self) -> None:
-        """Look at them and take up what changed. What goes wrong is logged once, and the keys at hand stay."""
-        try:
-            found = await self._source.changed()
-        except (OSError, ValueError, StoreUnavailable) as error:
-            why = error.reason if isinstance(error, StoreUnavailable) else str(error)
-            if why != self._error:
-                self.context.log.warning("keys stay as they were: %s", why)
-            self._error = why
-            return
-        self._error = ""
-        if found is not None:
-            self._known = True
-            self._keys = await asyncio.to_thread(_ready, found)  # a hundred thousand take a while
-            self._gauge.set(len(self._keys))
+    def _take(self, keys: dict[bytes, _Key]) -> None:
+        self._keys = keys
+        self._gauge.set(len(keys))
 
     @classmethod
     def commands(cls) -> Sequence[Command]:

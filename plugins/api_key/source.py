@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from gateway.plugin.watched import changed_files
 from gateway.services.store import KeyPrefix, Script, Store, Table
 from plugins.api_key.file import LARGEST_JSON, KeyEntry, KeysDocument, read_keys
 
@@ -29,16 +30,15 @@ class FileSource:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._path = path
-        self._seen: tuple[int, ...] | None = None
+        self._seen: tuple[object, ...] | None = None
 
     async def changed(self) -> Sequence[KeyEntry] | None:
         """As `Source.changed`."""
         return await asyncio.to_thread(self._changed)
 
     def _changed(self) -> Sequence[KeyEntry] | None:
-        status = self._path.stat()
-        sign = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if sign == self._seen:
+        sign = changed_files([self._path], self._seen)
+        if sign is None:
             return None
         found = read_keys(self._path).keys
         self._seen = sign

@@ -11,7 +11,6 @@ import asyncio
 import base64
 import binascii
 import hmac
-import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from pydantic import Field, model_validator
 from gateway.errors import BadRequest, GatewayError, Source, Unauthorized
 from gateway.http import Principal, Request
 from gateway.plugin import Authenticator, Context, Count, Duration, FilePath, Settings
+from gateway.plugin.watched import Watched, changed_files
 from plugins.basic_auth.file import User, normal, read_users, verifies
 
 __all__ = ["AuthenticationBusy", "BasicAuth", "BasicAuthSettings", "InvalidCredentials"]
@@ -99,9 +99,8 @@ class BasicAuth(Authenticator[BasicAuthSettings]):
         super().__init__(settings, context)
         self._users: _Users = {}
         self._decoys: tuple[User, ...] = ()
-        self._seen: tuple[Any, ...] | None = None
-        self._error = ""
-        self._timer: asyncio.TimerHandle | None = None
+        self._seen: tuple[object, ...] | None = None
+        self.watched = Watched(context, "users", settings.reread, self._changed, self._take)
         self._pool: ThreadPoolExecutor | None = None
         self._secret = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
@@ -118,14 +117,11 @@ class BasicAuth(Authenticator[BasicAuthSettings]):
 
     async def open(self) -> None:
         self._pool = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="basic_auth")
-        await self.refresh()
+        await self.watched.open()
         self.context.report("basic_auth", self.state)
-        self._wait()
 
     async def close(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        self.watched.close()
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False)  # what is being checked is answered
@@ -140,8 +136,8 @@ class BasicAuth(Authenticator[BasicAuthSettings]):
 
     def state(self) -> dict[str, Any]:
         """For operators."""
-        found = {"file": str(self.settings.users), "ok": not self._error, "users": len(self._users)}
-        return {**found, "error": self._error} if self._error else found
+        found = {"file": str(self.settings.users), "ok": not self.watched.error, "users": len(self._users)}
+        return {**found, "error": self.watched.error} if self.watched.error else found
 
     def challenge(self) -> str:
         return self._challenge
@@ -241,42 +237,20 @@ class BasicAuth(Authenticator[BasicAuthSettings]):
 
     # -- the files -----------------------------------------------------------------------------------------------------
 
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self.settings.reread, self._look)
-
-    def _look(self) -> None:
-        _ = self.context.spawn(self._look_again(), f"look at {self.settings.users}")
-
-    async def _look_again(self) -> None:
-        await self.refresh()
-        if self._timer is not None:  # not closed meanwhile
-            self._wait()
-
-    async def refresh(self) -> None:
-        """Look at the files and take up what changed. What goes wrong is logged once, and the users at hand stay."""
+    async def _changed(self) -> _Users | None:
         settings = self.settings
-        try:
-            found = await asyncio.to_thread(_changed, settings.users, settings.groups, self._seen)
-        except (OSError, ValueError) as error:
-            why = str(error)
-            if why != self._error:
-                self.context.log.warning("users stay as they were: %s", why)
-            self._error = why
-            return
-        self._error = ""
-        if found is not None:
-            self._seen, self._users = found
-            self._decoys = tuple(self._users.values())
-            self._remembered.clear()
+        return await asyncio.to_thread(self._read, [each for each in (settings.users, settings.groups) if each])
 
+    def _read(self, paths: list[Path]) -> _Users | None:
+        """Runs in a thread: None if the files are those that were seen. Raises OSError, ValueError."""
+        sign = changed_files(paths, self._seen)
+        if sign is None:
+            return None
+        found = read_users(self.settings.users, self.settings.groups)
+        self._seen = sign
+        return found
 
-def _changed(users: Path, groups: Path | None, seen: tuple[Any, ...] | None) -> tuple[tuple[Any, ...], _Users] | None:
-    """Runs in a thread: None if the files are those that were seen. Raises OSError, ValueError."""
-    sign = tuple(_sign(os.stat(path)) for path in (users, groups) if path is not None)  # noqa: PTH116
-    if sign == seen:
-        return None
-    return sign, read_users(users, groups)
-
-
-def _sign(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    def _take(self, users: _Users) -> None:
+        self._users = users
+        self._decoys = tuple(users.values())
+        self._remembered.clear()

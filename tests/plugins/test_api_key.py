@@ -139,7 +139,7 @@ async def test_a_change_is_taken_up(keys):
     async with opened(ApiKey, {"keys": {"file": str(keys)}}) as live:
         assert (await live(asking("sesame"))).status == 200
         keys.write_text(entry("one", more="    disabled: true\n"))
-        await live.plugin.refresh()
+        await live.plugin.watched.refresh()
         assert (await live(asking("sesame"))).error.reason == "key one is revoked"
         assert live.ports.reports["api_key"]() == {"from": str(keys), "ok": True, "keys": 1}
 
@@ -166,20 +166,20 @@ async def test_a_file_that_cannot_be_read_leaves_the_keys_as_they_were(keys, dam
     async with opened(ApiKey, {"keys": {"file": str(keys)}}) as live:
         damage(keys)
         for _ in range(3):
-            await live.plugin.refresh()
+            await live.plugin.watched.refresh()
         assert (await live(asking("sesame"))).status == 200
         assert live.ports.reports["api_key"]()["ok"] is False
         assert len([line for line in live.ports.lines if "keys stay as they were" in line]) == 1
         keys.unlink(missing_ok=True)
         keys.write_text("keys: []")
-        await live.plugin.refresh()
+        await live.plugin.watched.refresh()
         assert (await live(asking("sesame"))).status == 401
 
 
 async def test_a_file_that_did_not_change_is_not_read_again(keys):
     async with opened(ApiKey, {"keys": {"file": str(keys)}}) as live:
         before = live.plugin._keys
-        await live.plugin.refresh()
+        await live.plugin.watched.refresh()
         assert live.plugin._keys is before
 
 

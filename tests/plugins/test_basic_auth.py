@@ -234,11 +234,11 @@ async def test_a_change_is_taken_up_and_ends_what_was_remembered(users):
     async with opened(BasicAuth, {"users": str(users)}) as live:
         assert (await live(asking("ada:one"))).status == 200
         users.write_text(line("ada", "another"))
-        await live.plugin.refresh()
+        await live.plugin.watched.refresh()
         assert (await live(asking("ada:one"))).error.reason == "wrong password"
         assert (await live(asking("ada:another"))).status == 200
         users.write_text("# nobody\n")
-        await live.plugin.refresh()
+        await live.plugin.watched.refresh()
         assert (await live(asking("ada:another"))).error.reason == "the file is empty"
         assert live.ports.reports["basic_auth"]() == {"file": str(users), "ok": True, "users": 0}
 
@@ -250,7 +250,7 @@ async def test_a_change_of_groups_is_taken_up(users, tmp_path):
     async with opened(BasicAuth, {"users": str(users), "groups": str(groups)}) as live:
         await live(asking("ada:one"), target)
         groups.write_text("b: ada\nc: ada\n")
-        await live.plugin.refresh()
+        await live.plugin.watched.refresh()
         await live(asking("ada:one"), target)
     assert [each.principal.roles for each in target.requests] == [{"a"}, {"b", "c"}]
 
@@ -262,7 +262,7 @@ async def test_a_password_that_is_changed_while_it_is_checked(users, held):
         while not computed:
             await asyncio.sleep(0.001)
         users.write_text(line("ada", "another password"))
-        await live.plugin.refresh()
+        await live.plugin.watched.refresh()
         gate.set()
         assert (await asked).error.reason == "the user was changed meanwhile"
         assert not live.plugin._remembered
@@ -288,7 +288,7 @@ async def test_a_file_that_cannot_be_read_leaves_users_as_they_were(users, damag
     async with opened(BasicAuth, {"users": str(users)}) as live:
         damage(users)
         for _ in range(3):
-            await live.plugin.refresh()
+            await live.plugin.watched.refresh()
         assert (await live(asking("ada:one"))).status == 200
         assert live.ports.reports["basic_auth"]()["ok"] is False
         assert len([each for each in live.ports.lines if "users stay as they were" in each]) == 1
