@@ -90,7 +90,7 @@ def _bind(link: Link, inner: Handler, render: Render) -> Handler:
             return response
 
     if condition is not None:
-        return _conditional(condition, bound, inner, render)
+        return _conditional(condition, bound, _cleansing(plugin, inner, render), render)
     return bound
 
 
@@ -126,6 +126,22 @@ def _raising(inner: Handler) -> Handler:
     return raising
 
 
+def _cleansing(plugin: Plugin[Any], inner: Handler, render: Render) -> Handler:
+    """The way past an authenticator that a request is not asked to meet.
+
+    What only it may say of the caller, and what is for it alone, does not go by it either: the target is the same.
+    """
+    if not isinstance(plugin, Authenticator) or not plugin.cleanses:
+        return inner
+    cleanse = plugin.cleanse
+
+    async def past(request: Request) -> Response:
+        cleanse(request)
+        return await inner(request)
+
+    return guard(past, render)
+
+
 def _conditional(condition: Condition, handler: Handler, otherwise: Handler, render: Render) -> Handler:
     async def chosen(request: Request) -> Response:
         try:
@@ -150,6 +166,7 @@ class AnyOf(Authenticator[Settings]):
         super().__init__(Settings(), context)
         self.members = tuple(members)
         self.dresses = any(member.dresses for member in members)
+        self.cleanses = any(member.cleanses for member in members)
 
     def cleanse(self, request: Request) -> None:
         """All members' turn, the ones included that will not be asked."""

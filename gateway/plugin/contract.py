@@ -209,10 +209,13 @@ class Authenticator(Plugin[S]):
     refuses = True
     dresses: bool = False
     """`dress` does something; set by itself."""
+    cleanses: bool = False
+    """`cleanse` does something; set by itself."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.dresses = cls.dress is not Authenticator.dress
+        cls.cleanses = cls.cleanse is not Authenticator.cleanse
 
     async def authenticate(self, request: Request) -> Principal | None:
         """Who it is; None if there are no credentials of this kind. Raises GatewayError if they do not hold."""
@@ -225,8 +228,8 @@ class Authenticator(Plugin[S]):
     def cleanse(self, request: Request) -> None:
         """Take out what only this plugin may say about the caller, such as its identity headers.
 
-        Called before any `authenticate`, in ``any:`` for every member: one that is never asked must not leave what a
-        client wrote for the target to believe.
+        Called before any `authenticate`, in ``any:`` for every member, and for requests that a ``when:`` lets past: one
+        that is not asked must not leave what a client wrote for the target to believe.
         """
 
     def dress(self, request: Request, response: Response) -> None:

@@ -67,6 +67,7 @@ class Oidc(Authenticator[OidcSettings]):
             names.append(settings.pass_access_token)
         self._ours = ReservedFields(names) if names else None
         self._cookies = Cookies(settings.cookie.name, settings.cookie.same_site)
+        self._shelf = f"oidc {settings.cookie.name}"
         self._tls = settings.public_url.startswith("https://") if settings.public_url is not None else None
         self._passes = settings.unauthenticated is Unauthenticated.PASS
         self._time = context.clock.time
@@ -135,7 +136,11 @@ class Oidc(Authenticator[OidcSettings]):
             self._ours.take_out(request)
         if request.extras is None:
             request.extras = {}
-        request.extras[self] = _Visit(self._cookies.take(request, secure=self._secure(request)))
+        # Another entry of the same list may have taken them out before, and not be the one that is asked.
+        given = request.extras.get(self._shelf)
+        if given is None:
+            given = request.extras[self._shelf] = self._cookies.take(request, secure=self._secure(request))
+        request.extras[self] = _Visit(given)
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
         if not self._passes:

@@ -166,8 +166,8 @@ class OidcSettings(Settings):
     unauthenticated: Unauthenticated = Field(
         default=Unauthenticated.LOGIN,
         description="Without a session: `login` sends browsers to the provider and answers programs 401, `deny` "
-        "answers 401 to all, `pass` lets through without a principal. Paths that a `when:` leaves out are not looked "
-        "at at all, our cookies included; for pages that anybody may see, `pass` is the better way.",
+        "answers 401 to all, `pass` lets through without a principal; with a `when:` nobody is known, and our cookies "
+        "are still taken out.",
     )
     groups: tuple[str, ...] = Field(
         default=(), max_length=1000, description="Only members of one of these may come in. Empty: everybody."

@@ -311,6 +311,25 @@ def any_of(*found, mode=Mode.ENFORCE, given=None):
     return plugin, members
 
 
+class Cleansing(Knows):
+    def cleanse(self, request):
+        request.edit_headers().popall("X-User", None)
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "in any"])
+async def test_what_a_when_lets_past_an_authenticator_is_cleansed_all_the_same(together):
+    plugin = made(Cleansing, "own")
+    if together:
+        plugin = AnyOf([made(Knows, "other"), plugin], Context(ports(), route="test", plugin="any", id="any"))
+    target = answering()
+    handler = compose([Link(plugin, lambda request: request.path != "/public")], target, Problems())
+    assert (await handler(request("GET", "/public", headers={"X-User": "root"}))).status == 200
+    assert "X-User" not in target.request.headers
+    assert target.request.principal is None
+    assert (await handler(request("GET", "/", headers={"X-User": "root"}))).status == 401
+    assert not made(Knows, "plain").cleanses
+
+
 class Renewing(Knows):
     def dress(self, request, response):
         response.edit_headers().add("Set-Cookie", self.context.id)

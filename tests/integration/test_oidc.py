@@ -23,6 +23,7 @@ defaults:
         client: {id: shop, secret: "a secret of the shop's"}
         session: {keys: [a key of thirty-two bytes or more], store: "${PLACE}", recheck: 0}
         claims_to_headers: {X-User: sub}
+      when: {methods: [GET, POST]}
 upstreams: {shop: {targets: ["${TARGET}"]}}
 routes:
   - {name: shop, match: {path: /}, upstream: shop}
@@ -66,6 +67,10 @@ async def shop(gateways=1, store="memory://", place="cookie", **attributes):
 async def test_a_visit_from_login_to_logout():
     async with shop() as ((gateway,), service, idp, http, variables):
         browser = Browser(gateway, http)
+        browser.jar.cookies["sidegate"] = "old"
+        assert (await browser.ask("/", {**SCRIPT, "X-User": "root"}, "PUT")).status == 200, "a `when:` lets it past"
+        assert "X-User" not in service.requests[-1].headers
+        assert service.requests[-1].headers["Cookie"] == "theirs=1"
         told = await browser.ask("/", SCRIPT)
         assert (told.status, told.headers["Content-Type"]) == (401, "application/problem+json")
         back = await browser.login("/admin/?page=2")
@@ -87,7 +92,7 @@ async def test_a_visit_from_login_to_logout():
         wrong = await browser.ask("/oauth2/callback?state=x&code=y")
         assert (wrong.status, wrong.headers["Content-Type"]) == (400, "text/html; charset=utf-8")
         assert (await browser.ask("/oauth2/callback", method="POST")).status == 405
-        seen = [exchange for exchange in await gateway.ended(9) if exchange.request.principal is not None]
+        seen = [exchange for exchange in await gateway.ended(10) if exchange.request.principal is not None]
         assert {exchange.request.principal.id for exchange in seen} == {"ada"}
 
 
