@@ -79,12 +79,18 @@ def _dispatch(arguments: list[str]) -> int:
 def _run(name: str, arguments: list[str]) -> int:
     module = import_module(f"gateway.cli.{name}")
     from argparse import ArgumentParser, RawDescriptionHelpFormatter  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
 
     parser = ArgumentParser(
         prog=f"gateway {name}", description=module.__doc__, formatter_class=RawDescriptionHelpFormatter
     )
     module.define(parser)
-    return int(module.run(parser.parse_args(arguments)))
+    options, left = parser.parse_known_args(arguments)
+    if left and (not hasattr(options, "files") or any(each.startswith("-") for each in left)):
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    if left:  # argparse has no eyes for files behind an option that follows other words
+        options.files = [*options.files, *map(Path, left)]
+    return int(module.run(options))
 
 
 def _print_help(words: list[str]) -> int:

@@ -39,7 +39,7 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--client", type=_address, default="127.0.0.1", metavar="IP", help="who asks (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
-    define_files(parser, positional=False)
+    define_files(parser)
 
 
 def run(options: argparse.Namespace) -> int:

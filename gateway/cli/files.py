@@ -41,12 +41,11 @@ class _Append(argparse.Action):
         setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), *given])
 
 
-def define_files(parser: argparse.ArgumentParser, *, positional: bool = True) -> None:
+def define_files(parser: argparse.ArgumentParser) -> None:
     """Add ``FILE …`` and ``-c FILE``, as ``files``."""
-    if positional:
-        parser.add_argument(
-            "files", nargs="*", type=Path, action=_Append, default=[], metavar="FILE", help="configuration file"
-        )
+    parser.add_argument(
+        "files", nargs="*", type=Path, action=_Append, default=[], metavar="FILE", help="configuration file"
+    )
     parser.add_argument(
         "-c",
         "--config",

@@ -68,12 +68,17 @@ def findings(config: Config, scope: Scope) -> Iterator[Finding]:
     seen: dict[str, int] = {}
     for place, route in zip(scope.routes, config.routes, strict=True):
         if route.name in seen:
-            yield Finding(("routes", place, "name"), f"another route is called {route.name!r} too; names are unique")
+            yield namesake(route.name, place)
         seen.setdefault(route.name, place)
         yield from _route(config, route, ("routes", place), scope)
     references = {name for route in config.routes for _, name in _references(route)}
     if scope.complete and references <= scope.upstreams:  # else the one not used is the one that was misspelt
         yield from _unused(config, references)
+
+
+def namesake(name: str, place: int) -> Finding:
+    """A route has the name of another."""
+    return Finding(("routes", place, "name"), f"another route is called {name!r} too; names are unique")
 
 
 def _warning(path: tuple[Step, ...], message: str, *, of_key: bool = False) -> Finding:

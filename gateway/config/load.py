@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from gateway.config import wording
-from gateway.config.check import LARGEST_PEM, Finding, Scope, findings
+from gateway.config.check import LARGEST_PEM, Finding, Scope, findings, namesake
 from gateway.config.dump import dump_masked
 from gateway.config.merge import merge
 from gateway.config.model import Config
@@ -135,9 +135,11 @@ def _validate(root: Node, problems: list[Problem], places: tuple[Path, ...], rev
     else:
         partial, scope = config, Scope.whole(config)
     if partial is not None:
-        problems += [_located(finding, root) for finding in findings(partial, scope)]
+        found = [*findings(partial, scope), *_namesakes(raw, scope)]
         if review is not None:
-            problems += [_located(finding, root) for finding in review(partial, scope.routes)]
+            found += review(partial, scope.routes)
+        gaps = wording.unset(root)
+        problems += [_located(finding, root) for finding in found if not (gaps and _follows(finding, root))]
     problems = _sorted(problems)
     if config is None or any(problem.severity is Severity.ERROR for problem in problems):
         raise ConfigurationError(problems)
@@ -175,6 +177,30 @@ def _given(root: Node, reading: Reading) -> dict[str, Any]:
         for key, node in root.value.items()
         if not key.startswith("x-") and (node.value is not None or node.variables)
     }
+
+
+def _namesakes(raw: dict[str, Any], scope: Scope) -> Iterator[Finding]:
+    """Routes of one name of which some are wrong in themselves, so that `findings` does not see them."""
+    routes = raw.get("routes")
+    seen: dict[str, int] = {}
+    for place, route in enumerate(routes if isinstance(routes, list) and not scope.complete else ()):
+        name = route.get("name") if isinstance(route, dict) else None
+        if not isinstance(name, str):
+            continue
+        if name in seen and not {place, seen[name]} <= set(scope.routes):
+            yield namesake(name, place)
+        seen.setdefault(name, place)
+
+
+def _follows(finding: Finding, root: Node) -> bool:
+    """Whether it may only be there because a variable is not set: what is said of the mapping in which one stands, and
+    that nobody uses an upstream.
+    """
+    if finding.severity is Severity.WARNING and finding.of_key and finding.path[:1] == ("upstreams",):
+        return True
+    _, node, parent = wording.find(root, finding.path)
+    beside = parent.value.values() if parent is not None and isinstance(parent.value, dict) else ()
+    return wording.unset(node) or any(each.variables == ("?",) for each in beside)
 
 
 def _located(finding: Finding, root: Node) -> Problem:

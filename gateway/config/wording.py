@@ -104,15 +104,27 @@ def place(root: Node, path: Sequence[Step], *, of_key: bool = False) -> Position
     return node.position
 
 
+def unset(node: Node) -> bool:
+    """Whether a variable in it, or in what it holds, has no value."""
+    if node.variables == ("?",):
+        return True
+    value = node.value
+    inner: Iterable[Node] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(unset(each) for each in inner)
+
+
 def problems(error: ValidationError, root: Node, raw: Any, reading: Reading) -> list[Problem]:
     """One problem for each place; the branches of a union that failed are told together."""
     grouped: dict[tuple[Step, ...], list[tuple[dict[str, Any], Node]]] = {}
     for detail in error.errors(include_url=False, include_input=False):
         found: dict[str, Any] = dict(detail)
         path, node, _ = find(root, found["loc"])
-        if node.variables == ("?",):
-            continue  # its variable is not set, which is told already
+        if found["type"] not in ("missing", "extra_forbidden") and unset(node):
+            continue  # a variable in it is not set, which is told already
         if found["type"] == "missing":
+            written = node.step("with") if "with_" in found["loc"] else None
+            if node.variables == ("?",) or (written is not None and unset(written)):
+                continue
             left_out = ("with",) if "with_" in found["loc"] else ()  # a default's place has the field's name
             path = (*path, *left_out, found["loc"][-1])
         grouped.setdefault(path, []).append((found, node))
@@ -219,7 +231,15 @@ def _scalar(value: float | bool | None) -> str:
     return str(value).lower() if isinstance(value, bool) else f"the number {value}"
 
 
+_TRUE: Final = frozenset({"yes", "on", "y", "t", "1", "enabled"})
+_FALSE: Final = frozenset({"no", "n", "f", "0", "disabled"})
+"""What YAML 1.1 and other languages take for a boolean."""
+
+
 def _literal_hint(details: list[tuple[dict[str, Any], Node]], node: Node) -> str:
+    if any(detail["type"] in ("bool_type", "bool_parsing") for detail, _ in details) and not node.variables:
+        word = str(node.value).lower()
+        return "did you mean true?" if word in _TRUE else "did you mean false?" if word in _FALSE else ""
     if not isinstance(node.value, str) or node.variables:
         return ""
     choices = [

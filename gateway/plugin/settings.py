@@ -42,10 +42,30 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _note_model(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(info.context, Reading) or not isinstance(value, dict):
+            return value
         # The loader looks up here which keys a mapping could have had, for its did-you-mean.
-        if isinstance(info.context, Reading) and isinstance(value, dict):
-            info.context.models[id(value)] = (value, cls)
-        return value
+        info.context.models[id(value)] = (value, cls)
+        # pydantic takes yes, on, "1" and 1 for true. In YAML 1.2 they are words and numbers: only `off`, which switches
+        # off everything that can be, is a word for false here as well.
+        wrong = {
+            name: _NO_BOOLEAN
+            for name, field in cls.model_fields.items()
+            if name in value and field.annotation in _BOOLEANS and _is_no_boolean(value[name])
+        }
+        return {**value, **wrong} if wrong else value
+
+
+_BOOLEANS: Final = (bool, bool | None)
+_NO_BOOLEAN: Final = object()
+
+
+def _is_no_boolean(value: Any) -> bool:
+    """Neither true nor false, nor what a variable can hold of them."""
+    return not (value is None or isinstance(value, bool) or (isinstance(value, str) and value.lower() in _TEXTS))
+
+
+_TEXTS: Final = frozenset({"true", "false", "off"})
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from gateway.plugin.syntax import explain
 from gateway.plugin.tree import Node, Position, Problem, Scalar, Tree
 
 MOST_VALUES: Final = 2_000_000
@@ -86,14 +87,18 @@ class _Composer:
         except _Stop:
             self.complete = False
         except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            position = self.last if mark is None else Position(self.name, mark.line + 1, mark.column + 1)
-            told = " ".join(part for part in (error.context, error.problem) if part)
-            self.problems.append(Problem(position, "", f"not YAML: {told}"))
+            place = explain(error, text)
+            position = self.last if place is None else Position(self.name, *place[:2])
+            self.problems.append(Problem(position, "", "not YAML" if place is None else place[2]))
             self.complete = False
         except (YAMLError, ValueError, OverflowError, ArithmeticError, LookupError, RecursionError) as error:
             # ruamel raises ReaderError for control bytes, and ValueError for escapes of no character.
             told = getattr(error, "reason", None) or "an escape that is no character"
+            at = getattr(error, "position", None)
+            if isinstance(at, int) and getattr(error, "character", None) is not None:
+                before = text[:at]
+                self.last = Position(self.name, before.count("\n") + 1, at - before.rfind("\n"))
+                told = "a control character"
             self.problems.append(Problem(self.last, "", f"not YAML that can be read near here: {told}"))
             self.complete = False
         return root

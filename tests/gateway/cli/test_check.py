@@ -85,7 +85,7 @@ def test_a_dozen_mistakes_are_all_told(here: Path, capsys: Any):
     assert missing == [], err
     places = [tuple(map(int, line.split(":")[1:3])) for line in told]
     assert places == sorted(places)
-    assert err.splitlines()[-1].split()[1] == "errors,"
+    assert err.splitlines()[-1].split()[1] == "errors"
 
 
 def test_a_sound_file(here: Path, small: str, capsys: Any):

@@ -192,3 +192,20 @@ def test_as_a_process(gateway: Callable[..., Any], rich: Path):
     ended = gateway("explain", "GET", "/nowhere", "-c", rich)
     assert ended.returncode == 1
     assert "refused   404 route_not_found" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["GET", "/x", "FILE"], id="behind the URL"),
+        pytest.param(["GET", "/x", "-H", "A: b", "FILE"], id="behind an option"),
+        pytest.param(["-H", "A: b", "GET", "/x", "FILE"], id="an option first"),
+        pytest.param(["GET", "/x", "-c", "FILE"], id="by its option"),
+    ],
+)
+def test_the_file_may_stand_as_with_check(tmp_path: Path, capsys: Any, arguments: list[str]) -> None:
+    file = tmp_path / "here.yaml"
+    file.write_text("routes: [{name: only-here, match: {path: /x}, plugins: [{plugin: respond}]}]")
+    assert main(["explain", *(str(file) if each == "FILE" else each for each in arguments)]) == 0
+    assert "only-here" in capsys.readouterr().out
+    assert main(["explain", "GET", "/x", "-H", "A: b", str(file), "--no-such"]) == 2

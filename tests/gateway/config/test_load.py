@@ -66,6 +66,47 @@ def mistakes(text: str, **environ: str) -> list[str]:
             id="several mistakes in one line",
         ),
         pytest.param(
+            GOOD + 'reload: {watch: "yes"}\n',
+            ["5:17: reload.watch: expected true or false, got 'yes' (did you mean true?)"],
+            id="a quoted word of YAML 1.1 is not true",
+        ),
+        pytest.param(
+            GOOD + "reload: {watch: on}\n",
+            ["5:17: reload.watch: expected true or false, got 'on' (did you mean true?)"],
+            id="nor is one without quotes",
+        ),
+        pytest.param(
+            GOOD + "reload: {watch: 0}\n",
+            ["5:17: reload.watch: expected true or false, got the number 0 (did you mean false?)"],
+            id="nor is a number",
+        ),
+        pytest.param(
+            GOOD.replace('"http://127.0.0.1:9000"', '"${T}"'),
+            ["2:19: the variable is not set: T; ${T:-…} would give a default"],
+            id="what follows from a variable that is not set is not told",
+        ),
+        pytest.param(
+            GOOD.replace("upstream: app}", 'upstream: "${U}"}') + "  - {name: b, upstream: c}\n",
+            [
+                "4:27: the variable is not set: U; ${U:-…} would give a default",
+                "5:25: routes[1].upstream: no upstream is called 'c'",
+            ],
+            id="and what does not follow is",
+        ),
+        pytest.param(
+            GOOD + 'admin: {bind: "0.0.0.0:9901", token: "${TOKEN}"}\n',
+            ["5:38: the variable is not set: TOKEN; ${TOKEN:-…} would give a default"],
+            id="a token that is not set is not one that was forgotten",
+        ),
+        pytest.param(
+            GOOD + "  - {name: app, upstream: app, match: {path: /b}, x: 1}\n",
+            [
+                "5:12: routes[1].name: another route is called 'app' too; names are unique",
+                "5:51: routes[1].x: unknown key 'x' (known here: match, name, override, plugins, redirect, rewrite, split, sticky, timeout, upstream, without)",
+            ],
+            id="two of a name, of which one is wrong otherwise",
+        ),
+        pytest.param(
             GOOD + "limits: {head: 0s, connections: 0}\n",
             [
                 "5:16: limits.head: expected more than 0s, got '0s'",
