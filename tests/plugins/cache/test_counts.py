@@ -1,0 +1,22 @@
+"""What a cache counts, over several of them and over a reload."""
+
+from gateway.testing import answering, opened, ports, request
+from plugins.cache import Cache
+
+
+async def test_gauges_tell_of_those_that_are_open():
+    given = ports()
+    async with opened(Cache, None, ports=given, id="one") as one, opened(Cache, None, ports=given, id="two"):
+        await one(request(), answering(200, {"Cache-Control": "max-age=9"}, "x"))
+        assert given.value("cache_entries", "test", "one") == 1
+        assert given.value("cache_entries", "test", "two") == 0
+        family = next(each for each in given.metrics.snapshot() if each["name"] == "cache_entries")
+        assert len(family["samples"]) == 2
+
+
+async def test_evictions():
+    async with opened(Cache, {"memory": "1MB", "max_object": "100KB"}) as live:
+        for number in range(60):
+            await live(request("GET", f"/{number}"), answering(200, {"Cache-Control": "max-age=9"}, "x" * 50_000))
+        assert live.ports.value("cache_evictions_total", "test", "cache") > 30
+        assert live.ports.value("cache_memory_bytes", "test", "cache") <= 1_000_000
