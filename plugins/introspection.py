@@ -309,6 +309,10 @@ class Introspection(Authenticator[IntrospectionSettings]):
             )
         except GatewayError as error:
             raise self._failure(error.reason) from None
+        if reply.status == 400:
+            # Of this token only (some endpoints say so of what is no token of theirs): no sign that it is away.
+            self.context.log.debug("introspection at %s: 400 (%s)", settings.endpoint, reply.error or "no code")
+            raise _unavailable("the endpoint answered 400")
         active = reply.document.get("active")
         if reply.status != 200 or not isinstance(active, bool):
             said = f" ({reply.error})" if reply.error else ""

@@ -159,7 +159,7 @@ class Oidc(Authenticator[OidcSettings]):
         seen = await self._found(visit.given)
         if seen is None or seen.session is None:
             if not self._passes:
-                raise self._login_required(request, visit)
+                raise await self._login_required(request, visit)
             visit.lines = self._cookies.without_session(visit.given, secure=self._secure(request))
             return None
         session = seen.session
@@ -185,7 +185,7 @@ class Oidc(Authenticator[OidcSettings]):
             return None
         return await self._hold.thing.find(given.session)
 
-    def _login_required(self, request: Request, visit: _Visit) -> LoginRequired:
+    async def _login_required(self, request: Request, visit: _Visit) -> LoginRequired:
         """The answer to who has no session: to the provider, or 401. Raises ProviderUnavailable."""
         visit.lines = self._cookies.without_session(visit.given, secure=self._secure(request))
         gone = tuple(("Set-Cookie", line) for line in visit.lines)
@@ -193,7 +193,7 @@ class Oidc(Authenticator[OidcSettings]):
             error = LoginRequired("You are being sent to sign in.", reason="no session")
             error.status = 303 if request.method == "POST" else 302
             back = return_path(request, self._login.origin(request))
-            error.headers = (*self._login.begin(request, visit.given, back), *gone)
+            error.headers = (*await self._login.begin(request, visit.given, back), *gone)
             return error
         said = "The session has ended." if gone else ""
         headers = (("WWW-Authenticate", self._challenge), *gone)
@@ -251,7 +251,7 @@ class Oidc(Authenticator[OidcSettings]):
         given = self._cookies.take(request, secure=self._secure(request))
         asked = parameters(request.query, "return")
         back = asked[0] if len(asked) == 1 else "/"
-        return Response(302, headers=list(login.begin(request, given, back)))
+        return Response(302, headers=list(await login.begin(request, given, back)))
 
     async def _at_logout(self, request: Request) -> Response:
         return await self._opened()[1].user(request)

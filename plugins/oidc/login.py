@@ -70,8 +70,9 @@ class Login:
         """The browser came over TLS, as far as we know."""
         return self.origin(request).startswith("https://")
 
-    def begin(self, request: Request, given: Given, back: str) -> tuple[tuple[str, str], ...]:
+    async def begin(self, request: Request, given: Given, back: str) -> tuple[tuple[str, str], ...]:
         """Header fields that send a browser to the provider. Raises ProviderUnavailable."""
+        await self._keeper.provider.ready()
         now = self._clock.time()
         # By its time, so that the oldest can be told; by chance, so that two tabs differ.
         login = f"{int(now):x}{secrets.token_hex(4)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -57,6 +58,12 @@ class Provider:
         self._context = context
         self._failed = 0
         self._until = -1e9
+
+    async def ready(self) -> None:
+        """Ask for the discovery document once more, within the cooldown, if it never came."""
+        source = self.keys.source
+        if source is not None and not source.metadata and source.may_fetch(self._settings.fetch.cooldown):
+            await asyncio.shield(source.fetch_once())
 
     def endpoint(self, name: str) -> str | None:
         """The URL of an endpoint, None if the provider has none. Raises ProviderUnavailable while nothing is known."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+from pathlib import Path
 
 from gateway.testing import origin, running
 from gateway.testing.provider import provider
@@ -67,3 +69,22 @@ async def test_a_provider_that_hangs_or_is_down():
         idp.down = False
         assert (await gateway.fetch("GET", "/", headers=bearer(new))).status == 200
         assert len(service.requests) == 3
+
+
+async def test_the_example_with_jwt_beside_it_says_where_tokens_are_to_be_had():
+    text = (Path(__file__).parents[2] / "config" / "examples" / "introspection.yaml").read_text()
+    async with provider() as idp, origin(200, body="hi") as service:
+        config = text.replace("https://id.example.com/oauth2/introspect", f"{idp.url}/introspect")
+        config = config.replace("https://id.example.com", idp.url).replace("http://127.0.0.1:9000", service.url)
+        idp.client = {"id": "gateway", "secret": "s3cret"}
+        async with running(config, OIDC_CLIENT_SECRET="s3cret") as gateway:
+            refused = await gateway.fetch("GET", "/orders/1")
+            pointer = 'resource_metadata="https://api.example.com/.well-known/oauth-protected-resource/orders"'
+            assert (refused.status, pointer in refused.headers["WWW-Authenticate"]) == (401, True)
+            metadata = await gateway.fetch("GET", "/.well-known/oauth-protected-resource/orders")
+            assert json.loads(metadata.body)["authorization_servers"] == [idp.url]
+            assert metadata.headers["Access-Control-Allow-Origin"] == "*"
+            for token in (idp.token(), idp.opaque(aud="orders")):
+                assert (await gateway.fetch("GET", "/orders/1", headers=bearer(token))).body == b"hi"
+            assert idp.calls["/introspect"] == 1
+            assert (await gateway.fetch("GET", "/orders/1", headers=bearer(idp.opaque(aud="x")))).status == 401

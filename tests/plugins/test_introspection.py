@@ -265,6 +265,15 @@ async def test_failures_in_a_row_are_not_waited_for_by_everybody():
         assert given.reports[f"introspection {URL}"]()["ok"] is True
 
 
+async def test_tokens_that_the_endpoint_cannot_read_lock_nobody_out():
+    given = saying('{"error": "invalid_request"}', 400)
+    async with opened(Introspection, EXAMPLE, ports=given) as live:
+        for number in range(20):
+            assert await outcome(live, f"odd-{number}") == (503, "introspection_unavailable")
+        given.calls.answer(URL, body=json.dumps(ACTIVE))
+        assert await outcome(live) == (200, None)
+
+
 @pytest.mark.parametrize(("on_error", "status"), [("deny", 503), ("remembered", 200)])
 async def test_a_token_known_before_the_outage(on_error, status):
     given = saying(exp=NOW + 600)

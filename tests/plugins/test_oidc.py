@@ -252,6 +252,12 @@ async def test_a_provider_that_is_down_is_said_to_be(shop, idp):
     assert (response.status, response.error.code, made.target.calls) == (503, "provider_unavailable", 0)
     assert response.headers["Retry-After"] == "5"
     assert made.ports.reports[f"oidc {idp.url}"]()["ok"] is False
+    asked = idp.calls["/.well-known/openid-configuration"]
+    idp.down = False
+    assert [(await made.browser().ask("/")).status for _ in range(5)] == [503] * 5
+    assert idp.calls["/.well-known/openid-configuration"] == asked, "it was asked a moment ago"
+    made.clock.advance(10)
+    assert (await made.browser().login()).status == 303
 
 
 async def test_a_long_session_is_spread_over_cookies_and_put_together(shop, idp):

@@ -236,8 +236,8 @@ async def sharing():
     """Ports of a gateway with its own connection to a Redis."""
     stores = []
 
-    async def make(url, clock=None):
-        store = await open_store(url, timeout=2.0)
+    async def make(url, clock=None, timeout=2.0):
+        store = await open_store(url, timeout=timeout)
         stores.append(store)
         given = ports(store=store)
         if clock is not None:
@@ -319,7 +319,7 @@ async def test_redis_is_killed_half_way(shop, idp, start_redis, sharing, session
 
 async def test_tokens_that_redis_did_not_take_are_not_lost(shop, idp, start_redis, sharing):
     server = start_redis()
-    given = await sharing(server.url)
+    given = await sharing(server.url, timeout=0.5)
     made = await shop(given, session={"store": "shared"})
     browser = made.browser()
     await browser.login()
