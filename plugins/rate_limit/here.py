@@ -60,6 +60,15 @@ def _decide(table: Table, keys: Sequence[bytes], args: Sequence[Any], now: int) 
     # What an entry holds does not depend on the cost. A stamp after now: the clock was set back, or there is none.
     if buckets is None or (held is not None and not (held[0] is plan.limits and MIXED < held[1] <= now)):
         return _generally(table, key, plan, held, now)
+    if len(buckets) == 1:  # what nearly every configuration has, without the lists
+        ((unit, drain, capacity, after),) = buckets
+        if held is not None:
+            after += max(held[2][0] - (now - held[1]) * drain, 0)
+        if after > capacity:
+            return _generally(table, key, plan, held, now)
+        whole = -(-after // drain)
+        table.put(key, (plan.limits, now, (after,), plan.fields), now + whole)
+        return [1, (capacity - after) // unit, 0, whole]
     verdict = [1]
     debts = []
     most = 0
