@@ -104,8 +104,9 @@ class HoldsAnswer(Plugin[Settings]):
 
 class KeepsOpen(Plugin[Settings]):
     async def __call__(self, request, proceed):
-        await proceed(request)
-        return await proceed(request)  # the first answer is nobody's now
+        # What a client's exchange holds is closed with it; what outlives the client is the plugin's own to close.
+        self.kept = await self.context.spawn(self.context.detached(request, proceed, 5.0), "a fetch")
+        return Response(self.kept.status, body=b"other")
 
 
 class Swallows(Plugin[Settings]):
