@@ -29,6 +29,7 @@ from plugins.cache.freshness import Terms, Unstored, judge
 from plugins.cache.groups import groups_of
 from plugins.cache.key import KeyMaker, authority, digest
 from plugins.cache.memory import MOST_HITS
+from plugins.cache.posted import keep_posted
 from plugins.cache.purge import Kind, Purge, related
 from plugins.cache.settings import CacheSettings
 from plugins.cache.shelf import Shelf
@@ -120,9 +121,14 @@ class Cache(Plugin[CacheSettings]):
             return await self._with_body(request, proceed)
         if method in SAFE or method in self._methods or request.upgrade:
             return await self._pass(request, proceed)
+        asked = self.clock.time()
         response = await proceed(request)
-        if response.status < 400 and response.error is None:
+        if response.status < 400 and response.error is None and response.tunnel is None:
             await self._invalidate(request, response)
+            found = self._keys.of(request) if method == "POST" and "GET" in self._methods else None
+            if found is not None:
+                keep_posted(self, request, response, Place(*found), asked, bits_of(request))
+        self.count("pass")
         self.tell(response, f"fwd=method; fwd-status={response.status}")
         return response
 
@@ -147,9 +153,12 @@ class Cache(Plugin[CacheSettings]):
     async def _invalidate(self, request: Request, response: Response) -> None:
         """What a successful unsafe request makes out of date (RFC 9111 §4.4, RFC 9875 §3, and what was declared)."""
         host = authority(request)
-        purges = [Purge(Kind.URL, self._keys.url_of(request, host))]
-        purges += [Purge(Kind.URL, url) for url in related(request, response, host)]
-        groups = groups_of(response.headers.getall("Cache-Group-Invalidation", ()))
+        urls = dict.fromkeys((self._keys.url_of(request, host), *related(request, response, host)))
+        purges = [Purge(Kind.URL, url) for url in urls]
+        groups = dict.fromkeys(groups_of(response.headers.getall("Cache-Group-Invalidation", ())))
+        for url in urls:  # what shares a group with what is invalidated goes with it (RFC 9875 §2.2.1)
+            for entry in self.shelf.memory.all_of(f"{request.scheme}://{url}"):
+                groups |= dict.fromkeys(entry.groups)
         purges += [Purge(Kind.GROUP, f"{host}\n{name}") for name in groups]
         for declared in self._declared:
             purges += declared.purges(request.method, request.path)

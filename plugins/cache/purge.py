@@ -20,6 +20,8 @@ from plugins.cache.entry import Entry
 MOST_URLS: Final = 4096
 MOST_PATTERNS: Final = 256
 MOST_GROUPS: Final = 1024
+LONGEST: Final = 2048
+"""Characters of a ``Location`` that is looked at."""
 
 
 class Kind(StrEnum):
@@ -92,19 +94,24 @@ def purge_of(text: str, *, soft: bool) -> Purge:
 
 def related(request: Request, response: Response, host: str) -> list[str]:
     """The URLs of ``Location`` and ``Content-Location``, if they are of the same origin (RFC 9111 §4.4)."""
-    found = []
-    here = f"{request.scheme}://{host}{request.path}"
-    for name in ("Location", "Content-Location"):
-        text = response.headers.get(name, "").strip()
-        if not text or len(text) > 2048:
-            continue
-        try:
-            there = urljoin(here, text)
-            if there.partition("://")[0].lower() == request.scheme and (url := url_of(there)).startswith(host + "/"):
-                found.append(url)
-        except ValueError:
-            continue
-    return found
+    found = [located(request, response, name, host) for name in ("Location", "Content-Location")]
+    return [url for url in found if url is not None]
+
+
+def located(request: Request, response: Response, name: str, host: str) -> str | None:
+    """The URL that this field of an answer names, as a purge names it; None unless it is of the request's origin."""
+    text = response.headers.get(name)
+    if text is None or len(text) > LONGEST:
+        return None
+    # The authority as it was asked for, query and all: a reference may be empty, and then it is the URL itself.
+    here = f"{request.scheme}://{host}{request.path}" + (f"?{request.query}" if request.query else "")
+    try:
+        there = urljoin(here, text.strip())
+        url = url_of(there)
+    except ValueError:
+        return None
+    same = there.partition("://")[0].lower() == request.scheme and url.startswith(host + "/")
+    return url if same else None
 
 
 class PurgeLog:

@@ -792,6 +792,17 @@ INVALIDATION = [
     ),
     pytest.param(
         [
+            fetched(say=[*FRESH, ("Cache-Groups", '"a"')]),
+            fetched(path="/b", say=[*FRESH, ("Cache-Groups", '"a", "b"')]),
+            fetched(path="/c", say=[*FRESH, ("Cache-Groups", '"b"')]),
+            fetched(method="POST"),
+            fetched(path="/b", say=FRESH),
+            cached(path="/c"),
+        ],
+        id="RFC 9875 §2.2.1 what shares a group with what is invalidated, and no further",
+    ),
+    pytest.param(
+        [
             fetched(say=[*FRESH, ("Cache-Groups", "a, b")]),
             fetched(method="POST", path="/z", say={"Cache-Group-Invalidation": "a"}),
             cached(),
@@ -801,8 +812,36 @@ INVALIDATION = [
 ]
 
 
-def swr(cc: str, after: float, *last: Step) -> list[Step]:
-    return [fetched(say=[("Cache-Control", cc), ("Date", 0)], body="old"), *last]
+def posted(said: Pairs, *, keeps: bool, path: str = "/a", **given: Any) -> list[Step]:
+    return [
+        fetched(method="POST", path=path, sends="x", say=said, body="told", **given),
+        (cached if keeps else fetched)(path=path, text="told" if keeps else "body", gets=200),
+    ]
+
+
+POSTED = [
+    pytest.param(posted([*FRESH, ("Content-Location", "/a")], keeps=True), id="RFC 9110 §9.3.3 its own URL"),
+    pytest.param(posted([*FRESH, ("Content-Location", "")], keeps=True), id="RFC 9110 §9.3.3 an empty reference"),
+    pytest.param(
+        posted([*FRESH, ("Content-Location", "?b=1")], keeps=True, path="/a?b=1"), id="RFC 9110 §9.3.3 with a query"
+    ),
+    pytest.param(posted([*FRESH, ("Content-Location", "/b")], keeps=False), id="RFC 9110 §9.3.3 another URL"),
+    pytest.param(posted(FRESH, keeps=False), id="RFC 9110 §9.3.3 it does not say"),
+    pytest.param(
+        posted([("Last-Modified", -86400), ("Content-Location", "/a")], keeps=False),
+        id="RFC 9110 §9.3.3 no stated time",
+    ),
+    pytest.param(
+        posted([("Cache-Control", "private, max-age=60"), ("Content-Location", "/a")], keeps=False),
+        id="RFC 9110 §9.3.3 what is private",
+    ),
+    pytest.param(
+        posted([*FRESH, ("Content-Location", "/a")], keeps=False, status=201), id="RFC 9110 §9.3.3 another status"
+    ),
+    pytest.param(
+        posted([*FRESH, ("Content-Location", "http://other.test/a")], keeps=False), id="RFC 9110 §9.3.3 another host"
+    ),
+]
 
 
 STALE = [
@@ -935,7 +974,7 @@ TOLD = [
     "steps",
     [
         *FRESHNESS, *AGE, *STORING, *KEYS, *VARY, *CONDITIONS, *VALIDATION, *WISHES, *HEAD, *RANGES, *INVALIDATION,
-        *STALE, *TARGETED, *TOLD,
+        *POSTED, *STALE, *TARGETED, *TOLD,
     ],
 )  # fmt: skip
 async def test_the_standard(steps: list[Step]) -> None:

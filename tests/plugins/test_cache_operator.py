@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from gateway.errors import ConnectFailed
-from gateway.http import Principal, Response
-from gateway.testing import answering, opened, ports, request, settings_of
-from plugins.cache import Cache
+from gateway.http import Principal
 
 _spec = importlib.util.spec_from_file_location("cache_table", Path(__file__).with_name("test_cache.py"))
 table = importlib.util.module_from_spec(_spec)

@@ -42,7 +42,7 @@ class Admin(http.server.BaseHTTPRequestHandler):
 def admin() -> Iterator[tuple[str, type[Admin]]]:
     kind = type("One", (Admin,), {"answers": {"/routes": (200, ROUTES)}, "asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", kind
     server.shutdown()
