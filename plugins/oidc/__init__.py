@@ -14,7 +14,7 @@ without our cookies, and claims as header fields.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ import msgspec
 from gateway.errors import GatewayError, KeysUnavailable
 from gateway.http import Handler, Principal, Request, ReservedFields, Response
 from gateway.http.query import parameters
-from gateway.plugin import Authenticator, Context, Endpoint, Scope
+from gateway.plugin import AdminView, Authenticator, Context, Endpoint, Scope
 from gateway.plugin.identity import Unacceptable, dress, principal_of
 from gateway.plugin.issuer import in_the_open
 from gateway.plugin.settings import identity
@@ -121,6 +121,19 @@ class Oidc(Authenticator[OidcSettings]):
             ("backchannel-logout", self._at_backchannel, post),
         )
         return [Endpoint(self._paths[name], answer, methods, self._client) for name, answer, methods in answers]
+
+    def admin(self) -> Sequence[AdminView]:
+        return [AdminView("end-sessions", self._end_sessions, frozenset({"POST"}))]
+
+    async def _end_sessions(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """``?sub=…``: end all sessions of a user that were begun until now."""
+        subject = query.get("sub", "")
+        if not subject or self._hold is None:
+            return {"ended": False, "error": "give `sub`, the subject whose sessions are to end"}
+        # A little ahead: what marks are compared with is the provider's clock.
+        until = self._time() + self.settings.leeway
+        await self._hold.thing.end_all("sub", subject, until)
+        return {"ended": True, "sub": subject}
 
     # -- a request -----------------------------------------------------------------------------------------------------
 

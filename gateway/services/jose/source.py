@@ -33,6 +33,8 @@ LARGEST: Final = 512 * 1024
 """Bytes of a JWK set or discovery document; the largest of the great providers have 20 KB."""
 SOONEST: Final = 60.0
 """Seconds: an answer's `max-age` is not taken for less."""
+REDISCOVER: Final = 3600.0
+"""Seconds after which a discovery document is looked at again: an issuer's other endpoints may move, too."""
 FIRST_RETRY: Final = 1.0
 LAST_RETRY: Final = 60.0
 WELL_KNOWN: Final = "/.well-known/openid-configuration"
@@ -87,6 +89,7 @@ class Source:
         self._discovery = discovery
         self._given = jwks
         self._url = jwks
+        self._discovered = 0.0
         self._readers: list[IssuerKeys] = []
         self._first = asyncio.Event()
         self._sooner = asyncio.Event()
@@ -172,8 +175,15 @@ class Source:
         self.error = why
 
     async def _load(self) -> None:
-        if self._url is None:
-            self._url = await self._discover()
+        now = self._worker.clock.now()
+        if self._given is None and (self._url is None or now - self._discovered >= REDISCOVER):
+            try:
+                self._url, self._discovered = await self._discover(), now
+            except (GatewayError, UnusableKey) as error:
+                if self._url is None:
+                    raise
+                log.info("discovery of issuer %s: %s; what it said before goes on", self.issuer, error)
+        assert self._url is not None, "given, or discovered"
         try:
             self._take(await self._get(self._url))
         except (GatewayError, UnusableKey):

@@ -241,3 +241,21 @@ async def test_two_tokens_in_one_form_are_none(shop, idp):
     body = urlencode([("logout_token", idp.logout_token(sub="ada")), ("logout_token", "x")])
     answer = await browser.ask("/oauth2/backchannel-logout", FORM, method="POST", body=body)
     assert answer.status == 400
+
+
+@STORES
+async def test_an_operator_ends_a_users_sessions(shop, idp, store):
+    made = await shop(session={"store": store})
+    ada, eve = made.browser(), made.browser()
+    await ada.login()
+    idp.user = {"sub": "eve"}
+    await eve.login()
+    (view,) = made.live.plugin.admin()
+    assert (view.name, view.methods) == ("end-sessions", {"POST"})
+    assert await view.answer({"sub": "ada"}) == {"ended": True, "sub": "ada"}
+    assert [(await each.ask("/", SCRIPT)).status for each in (ada, eve)] == [401, 200]
+    assert (await view.answer({}))["ended"] is False
+    made.clock.advance(31)
+    idp.user = {"sub": "ada"}
+    await ada.login()
+    assert (await ada.ask("/", SCRIPT)).status == 200

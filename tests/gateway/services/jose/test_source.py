@@ -123,3 +123,20 @@ async def test_the_discovery_document_is_at_hand(given):
     assert keys.source.metadata["token_endpoint"] == "https://t/"
     assert [call.url for call in given.calls.calls] == [WELL_KNOWN, URL]
     await keys.close()
+
+
+async def test_a_discovery_document_is_looked_at_again_now_and_then(given):
+    keys = reading(given, jwks=None)
+    await keys.open(1)
+    await keys.source.fetch()
+    assert len(given.calls.calls) == 3, "keys are fetched more often than that"
+    given.calls.answer(WELL_KNOWN, body=json.dumps({"issuer": ISSUER, "jwks_uri": URL, "token_endpoint": "https://u/"}))
+    given.clock.advance(3600)
+    await keys.source.fetch()
+    assert keys.source.metadata["token_endpoint"] == "https://u/"
+    given.calls.answer(WELL_KNOWN, body=json.dumps({"issuer": "https://evil.test", "jwks_uri": "https://evil.test/"}))
+    given.clock.advance(3600)
+    await keys.source.fetch()
+    assert (keys.source.error, keys.source.metadata["token_endpoint"]) == ("", "https://u/")
+    assert given.calls.calls[-1].url == URL
+    await keys.close()
