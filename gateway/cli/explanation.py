@@ -102,7 +102,8 @@ class Explanation:
             raise UriTooLong(reason=f"longer than `limits.url`, {limit} bytes")
         if request.method in ("CONNECT", "TRACE"):
             raise BadRequest(reason=f"{request.method} is not taken")
-        table = RouteTable([((place, route), route.match) for place, route in enumerate(config.routes)])
+        pairs = [((place, route), route.match) for place, route in enumerate(config.routes)]
+        table = RouteTable(pairs, ignore_case=config.routing.ignore_case)
         sent = request.path
         request.path = table.normalize(sent)
         self.told["path"] = {"sent": sent, "normal": request.path}
@@ -155,7 +156,7 @@ class Explanation:
             if where is not None:
                 self.told["redirect"] = {"status": route.redirect.status, "location": where}
                 return
-        rewrite = compile_rewrite(route.rewrite, policy)
+        rewrite = compile_rewrite(route.rewrite, policy, ignore_case=self._config.routing.ignore_case)
         path = request.path if rewrite is None else rewrite(request.path, found.params)
         self.told["ways"] = [self._way(route, path, *way) for way in _ways(route, request)]
 
@@ -167,7 +168,7 @@ class Explanation:
             "from": "defaults" if path[0] == "defaults" else "upstream" if path[0] == "upstreams" else "route",
             "place": self._place(*path),
             "when": None if entry.when is None else entry.when.model_dump(mode="json", exclude_defaults=True),
-            "runs": _holds(entry.when, self._request),
+            "runs": _holds(entry.when, self._request, ignore_case=self._config.routing.ignore_case),
             "answers": False,
         }
         if isinstance(entry, AnyEntry):
@@ -243,8 +244,10 @@ def _why(route: Route, verdict: Verdict[tuple[int, Route]]) -> str:
     return ", ".join(held)
 
 
-def _holds(when: When | None, request: Request) -> bool:
-    condition = condition_of(frozenset(when.methods), when.path, when.headers) if when is not None else None
+def _holds(when: When | None, request: Request, *, ignore_case: bool) -> bool:
+    if when is None:
+        return True
+    condition = condition_of(frozenset(when.methods), when.path, when.headers, ignore_case=ignore_case)
     return condition is None or condition(request)
 
 

@@ -21,7 +21,7 @@ from gateway.config.operation import (
     Shutdown,
     Stores,
 )
-from gateway.config.routing import Match, Overrides, Redirect, Rewrite, Split, StickyKey
+from gateway.config.routing import Match, Overrides, Redirect, Rewrite, Routing, Split, StickyKey
 from gateway.config.upstream import (
     ActiveHealth,
     Balance,
@@ -62,6 +62,7 @@ __all__ = [
     "Reload",
     "Retry",
     "Route",
+    "Routing",
     "Shutdown",
     "Sticky",
     "Stores",
@@ -169,6 +170,7 @@ class Config(Settings):
         default=(),
         description="Which requests go where. The most specific match wins; order decides only between equals.",
     )
+    routing: Routing = Field(default=Routing(), description="How routes are found.")
     health: HealthChecks = Field(
         default=HealthChecks(), description="What `/readyz` watches beside targets and stores."
     )

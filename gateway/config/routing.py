@@ -302,6 +302,17 @@ StickyKey = Annotated[str, Field(pattern=r"^(client_ip|principal|tenant|(header|
 """Key `sticky` of a route: who gets the same side of a split each time. Without a value, the draw is random."""
 
 
+class Routing(Settings):
+    """What holds for how all routes are found."""
+
+    ignore_case: bool = Field(
+        default=False,
+        description="Compare paths without case, in `match`, `strip_prefix` and `when`; for services that do, as on "
+        "Windows or by Express' default: what is `/admin` to them in any case must be so to the plugins in front of "
+        "them. What is forwarded keeps its case.",
+    )
+
+
 def mistakes(
     match: Match, rewrite: Rewrite | None = None, redirect: Redirect | None = None
 ) -> list[tuple[tuple[str, ...], str]]:

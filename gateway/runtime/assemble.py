@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import registry
 from gateway.chain import AnyOf, Link, compose
-from gateway.config.entry import AnyEntry, PluginEntry, When
+from gateway.config.entry import AnyEntry, PluginEntry
 from gateway.config.model import Route as RouteSettings
 from gateway.config.model import Upstream as UpstreamSettings
 from gateway.errors import GatewayError
@@ -60,6 +60,7 @@ class Assembly:
         self._config = runtime.config
         self._services = runtime.services
         self._old = old
+        self._fold = runtime.config.routing.ignore_case
         # A plugin holds on to the store that it was opened with.
         self._old_instances = old.instances if old is not None and old.store == runtime.store else {}
 
@@ -72,7 +73,7 @@ class Assembly:
             live = await self._route(route)
             self._runtime.routes.append(live)
             pairs.append((live, route.match))
-        self._runtime.table = RouteTable(pairs)
+        self._runtime.table = RouteTable(pairs, ignore_case=self._fold)
         self._endpoints()
 
     # -- upstreams ---------------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ class Assembly:
         label = f"upstream:{name}"
         instances = await self._instances(label, settings.attempt)
         self._runtime.chains[label] = instances
-        key = identity(settings)
+        key = f"{identity(settings)} {self._fold}"  # its attempt chain compares paths, too
         old = self._old.upstreams.get(name) if self._old is not None else None
         kept = all(instance.key in self._old_instances for instance in instances)
         if old is not None and old.key == key and kept:
@@ -108,7 +109,7 @@ class Assembly:
     def _composer(self, instances: Sequence[Instance]) -> Callable[[Handler], Handler] | None:
         if not instances:
             return None
-        links = [_link(instance) for instance in instances]
+        links = [self._link(instance) for instance in instances]
         return lambda last: compose(links, last, self._runtime.render)
 
     # -- routes ------------------------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ class Assembly:
         self._runtime.chains[route.name] = instances
         handler = self._end(route)
         if instances:  # without plugins there is nobody but `Runtime.handle` to see what the end raises
-            handler = compose([_link(instance) for instance in instances], handler, self._runtime.render)
+            handler = compose([self._link(instance) for instance in instances], handler, self._runtime.render)
         live = LiveRoute(route.name, handler, self._services.metrics.route(route.name))
         # In shadow it lets through what it would refuse, and this route has nothing behind it for that.
         if any(each.plugin.preflights and not each.plugin.shadow and each.entry.when is None for each in instances):
@@ -127,7 +128,7 @@ class Assembly:
 
     def _end(self, route: RouteSettings) -> Handler:
         policy = policy_of(route.match)
-        rewrite = compile_rewrite(route.rewrite, policy)
+        rewrite = compile_rewrite(route.rewrite, policy, ignore_case=self._fold)
         host = route.rewrite.host if route.rewrite is not None else None
         runtime, config = self._runtime, self._config
 
@@ -142,6 +143,13 @@ class Assembly:
         locate = compile_redirect(route.redirect, policy)
         leads_on = route.upstream is not None or bool(route.split)
         return redirecting(locate, route.redirect.status, onward if leads_on else None)
+
+    def _link(self, instance: Instance) -> Link:
+        when = instance.entry.when
+        if when is None:
+            return Link(instance.plugin, None)
+        condition = condition_of(frozenset(when.methods), when.path, when.headers, ignore_case=self._fold)
+        return Link(instance.plugin, condition)
 
     # -- plugins -----------------------------------------------------------------------------------------------
 
@@ -225,13 +233,3 @@ def _alike(first: tuple[Instance, Endpoint], second: tuple[Instance, Endpoint]) 
 
 def _where(instance: Instance) -> str:
     return f"{instance.name} ({instance.id}) on route {instance.route}"
-
-
-def _link(instance: Instance) -> Link:
-    return Link(instance.plugin, _condition(instance.entry.when))
-
-
-def _condition(when: When | None) -> Any:
-    if when is None:
-        return None
-    return condition_of(frozenset(when.methods), when.path, when.headers)

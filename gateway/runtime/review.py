@@ -38,7 +38,7 @@ def findings(config: Config, places: Sequence[int]) -> Iterator[Finding]:
 
 def _unreachable(config: Config, places: Sequence[int]) -> Iterator[Finding]:
     numbered = [(index, route.match) for index, route in enumerate(config.routes)]
-    for index, other in unreachable(numbered):
+    for index, other in unreachable(numbered, ignore_case=config.routing.ignore_case):
         yield Finding(
             ("routes", places[index]),
             f"no request can take this route: all that it matches go to {config.routes[other].name!r} before",

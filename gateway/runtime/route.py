@@ -102,7 +102,7 @@ def redirecting(locate: Locator, status: int, otherwise: Handler | None) -> Hand
 
 
 def condition_of(
-    methods: frozenset[str], path: str | None, headers: Mapping[str, str]
+    methods: frozenset[str], path: str | None, headers: Mapping[str, str], *, ignore_case: bool = False
 ) -> Callable[[Request], bool] | None:
     """`when` of a plugin entry, compiled; None if it asks nothing.
 
@@ -110,7 +110,7 @@ def condition_of(
     """
     if not methods and path is None and not headers:
         return None
-    on_path = path_test(PathMatch.model_validate(path)) if path is not None else None
+    on_path = path_test(PathMatch.model_validate(path), ignore_case=ignore_case) if path is not None else None
 
     def holds(request: Request) -> bool:
         if methods and request.method not in methods:

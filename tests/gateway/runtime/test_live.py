@@ -119,3 +119,37 @@ async def test_a_page_of_the_operators_own_is_used():
     assert response.body.whole == b"<b>404</b>"
     await made.close()
     await services.close()
+
+
+FOLDED = """
+routing: {ignore_case: true}
+upstreams: {service: {targets: ["http://127.0.0.1:1"]}}
+defaults:
+  plugins:
+    - {plugin: respond, id: kept, with: {status: 403}, when: {path: /Files/Secret/}}
+routes:
+  - {name: admin, match: {path: /Admin/}, plugins: [{plugin: respond, with: {body: admin}}]}
+  - {name: files, match: {path: /files/}, plugins: [{plugin: respond, with: {body: files}}]}
+  - {name: item, match: {path: "/Items/{Id}"}, plugins: [{plugin: respond, with: {body: item}}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "route"),
+    [
+        pytest.param("/aDMIN/x", 200, "admin", id="a prefix"),
+        pytest.param("/FILES/x", 200, "files", id="another"),
+        pytest.param("/files/SECRET/x", 403, "files", id="the condition of a plugin"),
+        pytest.param("/ITEMS/aB", 200, "item", id="a template"),
+    ],
+)
+async def test_case_makes_no_difference_where_it_is_to_make_none(path, status, route):
+    services = Services()
+    made = await build(load_text(FOLDED, {}).config, services)
+    made.commit()
+    asked = request("GET", path)
+    assert (await made.handle(asked)).status == status
+    assert asked.route.name == route
+    assert asked.path == path, "what is forwarded keeps its case"
+    await made.close()
+    await services.close()
