@@ -40,6 +40,8 @@ class Problems:
 
     def __init__(self, page: str = PAGE, messages: Messages | None = None) -> None:
         self._page = page
+        self._short = page.replace("<p>{detail}</p>", "")
+        """For errors of which there is no more to say than their title."""
         self._messages = {tag.lower(): texts for tag, texts in (messages or {}).items()}
 
     def __call__(self, error: GatewayError, request: Request) -> Response:
@@ -76,7 +78,8 @@ class Problems:
             "language": language,
         }
         # One pass: what is filled in may itself look like a placeholder.
-        return _PLACEHOLDER.sub(lambda found: html.escape(values[found[1]]), self._page).encode()
+        page = self._page if detail else self._short
+        return _PLACEHOLDER.sub(lambda found: html.escape(values[found[1]]), page).encode()
 
 
 def _json(error: GatewayError, request_id: str, detail: str) -> bytes:

@@ -8,6 +8,7 @@ from the user agent: both hold secrets.
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -24,6 +25,10 @@ AGENT: Final = 256
 """Characters of the user agent that are kept."""
 PATH: Final = 2048
 REASON: Final = 512
+LONGEST: Final = select.PIPE_BUF
+"""Bytes of a line. What is longer can be torn on a pipe into which several workers write, so its texts are cut."""
+_SHORT: Final = 256
+"""Bytes of each text in a line that would be longer."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -74,17 +79,19 @@ class AccessLog:
             more += f',"agent":"{agent}"'
         if trace is not None:
             more += f',"trace":"{trace[3:35].decode()}"'
-        self.sink.write(
-            (
-                f'{{"ts":"{self._now()}","request_id":"{caller}","client":"{client}","method":"{method}","host":"{host}",'
-                f'"path":"{path}","status":{exchange.status},"duration_ms":{exchange.duration * 1000:.3f},'
-                f'"bytes_in":{exchange.received_bytes},"bytes_out":{exchange.sent_bytes},"route":"{name}",'
-                f'"target":"{target}","attempts":{request.attempts}{more}}}\n'
-            ).encode()
-        )
+        line = (
+            f'{{"ts":"{self._now()}","request_id":"{caller}","client":"{client}","method":"{method}","host":"{host}",'
+            f'"path":"{path}","status":{exchange.status},"duration_ms":{exchange.duration * 1000:.3f},'
+            f'"bytes_in":{exchange.received_bytes},"bytes_out":{exchange.sent_bytes},"route":"{name}",'
+            f'"target":"{target}","attempts":{request.attempts}{more}}}\n'
+        ).encode()
+        if len(line) > LONGEST:
+            self._write(exchange)
+        else:
+            self.sink.write(line)
 
     def _write(self, exchange: Exchange) -> None:
-        self.sink.write(_encode(record_of(exchange, self._now())) + b"\n")
+        self.sink.write(_line(record_of(exchange, self._now())))
 
     def _processed(self, exchange: Exchange) -> None:
         line: dict[str, Any] | None = record_of(exchange, self._now())
@@ -94,7 +101,7 @@ class AccessLog:
                     return
                 line = process(line)
             if line is not None:
-                self.sink.write(_encode(line) + b"\n")
+                self.sink.write(_line(line))
         except Exception:  # noqa: BLE001 - a line that cannot be masked must not be written, and must not end a request
             self.failures += 1
 
@@ -141,6 +148,19 @@ def record_of(exchange: Exchange, timestamp: str) -> dict[str, Any]:
     if request.trace is not None:
         line["trace"] = request.trace[3:35].decode()
     return {key: _clean(value) if isinstance(value, str) else value for key, value in line.items()}
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    line = _encode(record) + b"\n"
+    if len(line) > LONGEST:
+        short = {key: _cut(value) if isinstance(value, str) else value for key, value in record.items()}
+        line = _encode(short) + b"\n"
+    return line
+
+
+def _cut(text: str) -> str:
+    """The first bytes of a text, counted as JSON writes them: at most two for each of ASCII."""
+    return text.encode()[: _SHORT // 2].decode(errors="ignore") if len(text.encode()) > _SHORT // 2 else text
 
 
 def _clean(text: str) -> str:

@@ -10,7 +10,9 @@ import atexit
 import contextlib
 import os
 import select
+import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -113,9 +115,21 @@ class StreamSink(Sink):
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._shared = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+        """Other processes write into the same pipe, which keeps only small writes in one piece."""
 
     def _put(self, data: bytes) -> None:
-        _write_all(self._descriptor, data)
+        for piece in pieces(data) if self._shared else (data,):
+            _write_all(self._descriptor, piece)
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """Whole lines, as many at a time as a pipe takes in one piece (POSIX ``PIPE_BUF``); a longer line by itself."""
+    at = 0
+    while at < len(data):
+        end = data.rfind(b"\n", at, at + select.PIPE_BUF) + 1 or data.find(b"\n", at) + 1 or len(data)
+        yield data[at:end]
+        at = end
 
 
 class FileSink(Sink):

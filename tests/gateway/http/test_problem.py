@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import Forbidden, GatewayError, InternalError, TooManyRequests, Unauthorized, catalogue
+from gateway.errors import (
+    Forbidden,
+    GatewayError,
+    InternalError,
+    RouteNotFound,
+    TooManyRequests,
+    Unauthorized,
+    catalogue,
+)
 from gateway.http.problem import Problems, preferred, prefers_html, quality
 from gateway.testing import request
 
@@ -172,3 +180,10 @@ def test_no_request_breaks_the_rendering(accept, language, detail):
     assert response.fields
     if response.headers["Content-Type"].startswith("application/"):
         assert json.loads(response.body.whole)["status"] == 500
+
+
+@pytest.mark.parametrize("error", [RouteNotFound(), Forbidden("Not today.")])
+def test_a_page_has_no_empty_paragraph(error):
+    page = Problems()(error, request(headers={"Accept": "text/html"})).body.whole
+    assert b"<p></p>" not in page
+    assert page.count(b"<p>") == (2 if error.detail else 1)

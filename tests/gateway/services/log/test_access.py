@@ -6,6 +6,7 @@ import pytest
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Principal, Request
 from gateway.services.log import AccessLog, Sink
+from gateway.services.log.access import LONGEST
 
 
 class Kept(Sink):
@@ -127,3 +128,16 @@ def test_a_processor_that_fails_loses_the_line_and_is_counted() -> None:
     log = AccessLog(sink, [lambda line: line["absent"]])
     log(exchange())
     assert (sink.lines(), log.failures) == ([], 1)
+
+
+@pytest.mark.parametrize("processors", [(), (lambda line: line,)], ids=["plain", "with processors"])
+def test_a_line_is_no_longer_than_a_pipe_takes_in_one_piece(processors: Any) -> None:
+    sink = Kept()
+    log = AccessLog(sink, processors)
+    log(odd(host="h" * 5000))
+    made = exchange(path='/"' + "p" * 9000, agent='"' * 9000, principal='"' * 9000, error=True)
+    made.request.host = "h" * 5000
+    log(made)
+    told = sink.lines()
+    assert [line["host"] for line in told] == ["h" * 128] * 2
+    assert max(map(len, sink.data.splitlines(keepends=True))) <= LONGEST

@@ -1,15 +1,21 @@
 import json
 import logging
 import os
+import select
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.services.log import FileSink, StreamSink, configure, more_verbose, quieter
 from gateway.services.log import sink as module
+from gateway.services.log.sink import pieces
 
 
 def test_nothing_is_lost_between_threads(tmp_path: Path) -> None:
@@ -105,3 +111,35 @@ def test_the_application_log_is_json_with_what_extra_gave(tmp_path: Path) -> Non
     sink.close()
     (line,) = map(json.loads, (tmp_path / "log").read_text().splitlines())
     assert (line["level"], line["logger"], line["msg"], line["request_id"]) == ("warning", "gateway.x", "odd ?", "r1")
+
+
+@given(st.lists(st.binary(max_size=6000).map(lambda each: each.replace(b"\n", b"") + b"\n"), max_size=20))
+def test_pieces_are_whole_lines_and_small_if_their_lines_are(lines: list[bytes]) -> None:
+    found = list(pieces(b"".join(lines)))
+    assert b"".join(found) == b"".join(lines)
+    for piece in found:
+        assert piece.endswith(b"\n")
+        assert len(piece) <= select.PIPE_BUF or piece.count(b"\n") == 1
+
+
+WRITER = """
+import sys
+from gateway.services.log.sink import StreamSink
+sink = StreamSink(1)
+for number in range(3000):
+    sink.write((sys.argv[1] * (number % 1900) + "\\n").encode())
+    if number % 100 == 0:
+        sink.flush()
+sink.close()
+"""
+
+
+def test_lines_of_several_processes_on_one_pipe_stay_whole() -> None:
+    reading, writing = os.pipe()
+    workers = [subprocess.Popen([sys.executable, "-c", WRITER, letter], stdout=writing) for letter in "abc"]
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        lines = pipe.read().splitlines()
+    assert [worker.wait(30) for worker in workers] == [0, 0, 0]
+    assert len(lines) == 9000
+    assert all(len(set(line)) <= 1 for line in lines)
