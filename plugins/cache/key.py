@@ -132,6 +132,8 @@ class KeyMaker:
             key += "\nt=" + tenant
         elif self._required:
             return None
+        elif self._principal and request.tenant is not None:  # found without credentials, from a host or a field
+            key += "\nt=" + request.tenant
         return key, url
 
     def apart(self, request: Request) -> bool:

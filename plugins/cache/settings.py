@@ -186,7 +186,7 @@ class CacheSettings(Settings):
     )
     partition: Partition = Field(
         default=Partition.AUTO,
-        description="`auto`: each caller that a plugin before this one has named gets answers of its own. "
+        description="`auto`: each caller, or tenant, that a plugin before this one has named gets answers of its own. "
         "`principal`, `tenant`: the same, and nobody else is answered from the cache. `none`: all share.",
     )
     authenticated: bool = Field(

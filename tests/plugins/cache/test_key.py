@@ -51,6 +51,17 @@ def test_callers_of_two_tenants_never_meet(tenant: str, name: str, other_tenant:
     assert (one == other) is ((tenant, name) == (other_tenant, other_name))
 
 
+@pytest.mark.parametrize(
+    ("partition", "shared"),
+    [pytest.param("auto", False, id="by itself"), pytest.param("none", True, id="unless all share")],
+)
+def test_tenants_without_credentials_do_not_share(partition: str, shared: bool):
+    """Found from a host or a header field, by `tenant`."""
+    made = [keys(partition=partition).of(request("GET", "/x", tenant=name)) for name in ("acme", "umbrella", "acme")]
+    assert made[0] == made[2]
+    assert (made[0] == made[1]) is shared
+
+
 def test_what_a_purge_names_is_not_the_key():
     found = keys(key={"headers": ["X"]}).of(request("GET", "/a?b=1", principal="ann", headers={"X": "y"}))
     assert found is not None and found[1] == "gateway.test/a?b=1"
