@@ -18,7 +18,7 @@ from gateway.plugin.settings import expected_secret
 from plugins.circuit_breaker.outbox import Outbox
 
 _LONGEST_WAIT: Final = 60.0
-_AT_CLOSE: Final = 2.0
+_AT_CLOSE: Final = 1.0
 """Seconds in which a gateway that stops may still tell what it knows."""
 
 

@@ -14,6 +14,9 @@ from typing import Any, Final, cast
 from gateway.services.store import Script, Table
 from plugins.rate_limit.algorithm import GCRA, WIDTH, Verdict, bucket, scaled, window
 
+LINGER: Final = 10_000_000
+"""µs that an entry stays at least, whatever it says: else a caller far below its limit is forgotten after each request
+and made anew by the next, which costs more than what there is to remember."""
 MIXED: Final = -1
 """In place of an entry's stamp: each limit has a state of its own."""
 
@@ -67,7 +70,7 @@ def _decide(table: Table, keys: Sequence[bytes], args: Sequence[Any], now: int) 
         if after > capacity:
             return _generally(table, key, plan, held, now)
         whole = -(-after // drain)
-        table.put(key, (plan.limits, now, (after,), plan.fields), now + whole)
+        table.put(key, (plan.limits, now, (after,), plan.fields), now + max(whole, LINGER))
         return [1, (capacity - after) // unit, 0, whole]
     verdict = [1]
     debts = []
@@ -93,7 +96,7 @@ def _decide(table: Table, keys: Sequence[bytes], args: Sequence[Any], now: int) 
                 most = whole
             debts.append(after)
             verdict += ((capacity - after) // unit, 0, whole)
-    table.put(key, (plan.limits, now, debts, plan.fields), now + most)
+    table.put(key, (plan.limits, now, debts, plan.fields), now + max(most, LINGER))
     return verdict
 
 
@@ -116,7 +119,7 @@ def _generally(table: Table, key: bytes, plan: Plan, held: Any, now: int) -> Ver
     verdict = [1]
     for numbers, (_, end, left, _, whole) in zip(limits, steps, strict=True):
         verdict += (max(left - cost, 0), 0, end - now if numbers[0] == GCRA else whole)
-    end = max(end for _, end, _, _, _ in steps)
+    end = max(now + LINGER, *(end for _, end, _, _, _ in steps))
     states = [state for state, _, _, _, _ in steps]
     if plan.buckets is not None and len({stamp for stamp, _, _ in states}) == 1:
         table.put(key, (limits, states[0][0], [debt for _, debt, _ in states], fields), end)

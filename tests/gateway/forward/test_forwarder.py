@@ -329,12 +329,15 @@ async def test_the_budget_bounds_retries(service, upstream, way, get, metrics):
     target = await service(status(503))
     live = upstream(target.url, retry={"backoff": FAST, "budget": "20%"}, health={"passive": "off"})
     forward = way(live)
-    for _ in range(100):
-        await forward(get())
+    asked = [get() for _ in range(100)]
+    for each in asked:
+        await forward(each)
     skipped = counted(metrics, "upstream_retry_skipped_total")
     retried = counted(metrics, "upstream_retries_total")[("svc", target.url)]
     assert skipped[("svc", "budget")] + retried == 100
     assert 25 <= retried <= 40  # a fifth, ten in reserve, and what of these comes back meanwhile
+    # Whoever answers in the target's place knows why.
+    assert sum(each.gave_up == "budget" for each in asked) == skipped[("svc", "budget")]
 
 
 async def test_nothing_is_retried_once_an_answer_was_given_up(service, upstream, way, get):

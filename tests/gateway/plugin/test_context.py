@@ -136,3 +136,8 @@ async def test_detached_work_has_its_own_deadline():
 async def test_only_a_held_body_can_be_detached():
     with pytest.raises(InternalError):
         await context(ports()).detached(request("POST", chunks=[b"x"]), answering(), 1.0)
+
+
+def test_a_plugin_knows_in_which_list_it_stands():
+    made = [Context(ports(), route=route, plugin="p", id="p") for route in ("orders", "upstream:orders")]
+    assert [each.on_attempt for each in made] == [False, True]

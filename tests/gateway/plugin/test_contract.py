@@ -136,3 +136,16 @@ async def test_surfaces_have_sensible_defaults():
     assert command.run(parser.parse_args([])) == 0
     assert Endpoint("/x", answering()).methods == {"GET"}
     assert (Plugin.reference(), Plugin.scope_of(Settings())) == ("", Plugin.scope)
+
+
+@pytest.mark.parametrize(
+    ("on_attempt", "on_route", "words"),
+    [
+        pytest.param(False, False, "`plugins` of a route", id="a route's"),
+        pytest.param(True, False, "`attempt` of an upstream", id="an attempt's"),
+        pytest.param(True, True, "`attempt` of an upstream or `plugins` of a route", id="of both"),
+    ],
+)
+def test_where_a_plugin_belongs(on_attempt, on_route, words):
+    kind = type("Kind", (Plugin,), {"on_attempt": on_attempt, "on_route": on_route})
+    assert kind.belongs() == words

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.http import Principal
-from gateway.testing import request
 from gateway.plugin.subject import compile_subject, network_of
+from gateway.testing import request
 
 ANN = Principal("ann", tenant="acme", claims={"key": "k1", "org": "o", "n": 7, "deep": {"x": 1}})
 BOB = Principal("bob")
