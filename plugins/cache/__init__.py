@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.errors import PayloadTooLarge
+from gateway.errors import InternalError, PayloadTooLarge
 from gateway.http import Handler, Request, Response
 from gateway.plugin import AdminView, Command, Context, Plugin, Stage
 from plugins.cache.answer import hit, own_taken_out
@@ -24,7 +24,7 @@ from plugins.cache.counts import Counts
 from plugins.cache.dates import format_date
 from plugins.cache.entry import Entry, Place, Since, fields_of_lines, update_lines
 from plugins.cache.fetch import Fetch
-from plugins.cache.flight import Flight
+from plugins.cache.flight import Flight, Landed
 from plugins.cache.freshness import Terms, Unstored, judge
 from plugins.cache.groups import groups_of
 from plugins.cache.key import KeyMaker, authority, digest
@@ -74,8 +74,9 @@ class Cache(Plugin[CacheSettings]):
         self.private_fields = frozenset(name.lower() for name in own)
         self._keys = KeyMaker(settings)
         self._methods = frozenset(settings.methods)
-        self._passing: OrderedDict[str, Passing] = OrderedDict()
-        self._hints: OrderedDict[str, Selecting] = OrderedDict()
+        # By hash: keys are as long as clients like, and one taken for another does no harm here.
+        self._passing: OrderedDict[int, Passing] = OrderedDict()
+        self._hints: OrderedDict[int, Selecting] = OrderedDict()
         self._declared = [each.declared() for each in settings.invalidate]
         self._told = settings.status_header
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,6 +90,9 @@ class Cache(Plugin[CacheSettings]):
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for flight in self.flights.values():  # whose task ended before it began
+            if not flight.landed.done():
+                flight.land(Landed(error=InternalError(reason="the cache was closed")))
         await self.shelf.close()
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
@@ -197,12 +201,19 @@ class Cache(Plugin[CacheSettings]):
 
     def flight_key(self, key: str, request: Request) -> str:
         """What a fetch is known by: the key, and the fields by which its answers were told apart before."""
-        names = self._hints.get(key)
+        names = self._hints.get(hash(key))
         return key if names is None else f"{key}\n{chosen_by(names, request.headers)}"
+
+    def flight_for(self, key: str, url: str, request: Request) -> Flight | None:
+        """A fetch under way that this request may join: not one that began before a purge of what it fetches."""
+        flight = self.flights.get(self.flight_key(key, request))
+        if flight is None or flight.since.seq == self.shelf.purges.seq:
+            return flight
+        return None if self.shelf.purges.missed_by(url, flight.groups, flight.since.seq) else flight
 
     def relabel(self, flight: Flight, place: Place) -> None:
         """The answer varies: who asks for the same variant may still join."""
-        self._hints[place.key] = place.selecting
+        self._hints[hash(place.key)] = place.selecting
         if len(self._hints) > MOST_REMEMBERED:
             self._hints.popitem(last=False)
         label = f"{place.key}\n{place.chosen}"
@@ -229,10 +240,12 @@ class Cache(Plugin[CacheSettings]):
 
     def refresh(self, entry: Entry, visit: Visit) -> None:
         """Fetch anew in the background, unless that is under way."""
-        if self.flight_key(visit.key, visit.request) in self.flights:
+        if self.flight_for(visit.key, visit.url, visit.request) is not None:
             return
         request = visit.request.fork(body=visit.request.body)
         request.inform = None  # its client has its answer by then
+        if request.method == "HEAD":
+            request.method = "GET"
         self.fly(Visit(self, request, visit.proceed, visit.bits, visit.key, visit.url), entry, alone=False)
 
     def landed(self, flight: Flight) -> None:
@@ -258,16 +271,16 @@ class Cache(Plugin[CacheSettings]):
 
     def passing(self, key: str) -> Passing | None:
         """What is remembered of a URL whose answer was not for several."""
-        found = self._passing.get(key)
+        found = self._passing.get(hash(key))
         if found is not None and found.until <= self.clock.now():
-            del self._passing[key]
+            del self._passing[hash(key)]
             return None
         return found
 
     def remember(self, key: str, *, stores: bool) -> None:
         """Its answer was not for several."""
-        self._passing.pop(key, None)
-        self._passing[key] = Passing(self.clock.now() + self.settings.pass_memory, stores=stores)
+        self._passing.pop(hash(key), None)
+        self._passing[hash(key)] = Passing(self.clock.now() + self.settings.pass_memory, stores=stores)
         if len(self._passing) > MOST_REMEMBERED:
             self._passing.popitem(last=False)
 
@@ -296,6 +309,8 @@ class Cache(Plugin[CacheSettings]):
 
     def tell(self, response: Response, note: str) -> None:
         """``Cache-Status`` on an answer that was not stored, and off with what only we are told."""
+        if response.tunnel is not None:
+            return
         line = b"Cache-Status: sidegate; " + note.encode()
         lines = response.lines
         if lines is not None and not response.edited:

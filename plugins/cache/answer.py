@@ -53,7 +53,7 @@ def shaped(entry: Entry, request: Request, bits: int, lines: list[bytes]) -> Res
             return _made(304, without(lines, _OF_THE_BODY), b"", b"")
         if bits & RANGE and request.method == "GET":
             code, lines, body, reason = _ranged(entry, request, lines)
-    if request.method == "HEAD":
+    if request.method == "HEAD" and code not in (204, 304):
         return _made(code, [*without(lines, _LENGTH), b"Content-Length: %d" % len(body)], b"", reason)
     return _made(code, lines, body, reason)
 

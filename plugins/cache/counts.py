@@ -51,6 +51,8 @@ class Counts:
         self._unstored = {reason: unstored.child(*place, reason.value) for reason in Unstored}
         self.purges = metrics.counter("cache_purges_total", "Purges and invalidations declared.", labels).child(*place)
         self.in_flight: int = 0
+        self.buffered: int = 0
+        """Bytes of bodies that are being fetched and may be kept: bounded by what memory may hold."""
         self._place = place
         shown = _shown.setdefault(metrics, {})
 

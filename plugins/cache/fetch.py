@@ -100,9 +100,17 @@ class Fetch:
         elif any(name in fork.headers for name in CONDITIONS):
             fork.drop(*CONDITIONS)
         try:
-            return await self.cache.context.detached(fork, self.proceed, self.cache.settings.fetch_timeout)
+            return await self.cache.context.detached(fork, self._proceed, self.cache.settings.fetch_timeout)
         except TimeoutError:
             raise TotalTimeout(reason="the fetch took too long") from None
+
+    async def _proceed(self, twin: Request) -> Response:
+        first = self.flight.first
+        try:
+            return await self.proceed(twin)
+        finally:
+            if first in self.flight.waiting:  # for its line in the log
+                first.target, first.attempts = twin.target, twin.attempts
 
     # -- instead of an answer ----------------------------------------------------------------------------------
 
@@ -153,6 +161,7 @@ class Fetch:
         entry = Entry(place, response.status, response.reason, lines, b"", flight.since)
         entry.delay = delay
         entry.hold(terms, cache.clock.now(), arrived, cache.settings.early_refresh)
+        flight.groups = entry.groups
         if not terms.fresh:
             cache.remember(self.key, stores=True)
         if place.selecting:
@@ -224,12 +233,14 @@ class Fetch:
     async def _stream(self, response: Response, entry: Entry) -> None:
         """Take the body as it comes, for those who follow and to be kept."""
         flight, most, size = self.flight, self.cache.settings.max_object, 0
+        counts = self.cache.counts
         body = response.body
         try:
             while chunk := await body.pull():
                 size += len(chunk)
+                counts.buffered += len(chunk)
                 flight.feed(chunk)
-                if size > most:
+                if size > most or counts.buffered > self.cache.settings.memory:
                     break
             else:
                 flight.trailers = body.trailers
@@ -238,14 +249,17 @@ class Fetch:
                 self._keep(entry)
                 flight.finish(entry.body)
                 return
-            self.cache.counts.unstored(Unstored.TOO_LARGE)
+            counts.unstored(Unstored.TOO_LARGE if size > most else Unstored.BUSY)
             self.cache.remember(self.key, stores=False)
             self.cache.landed(flight)
+            counts.buffered -= size
+            size = 0
             await self._pass_on(response)
         except GatewayError as error:
             self.cache.counts.unstored(Unstored.TRUNCATED)
             flight.fail(error)
         finally:
+            counts.buffered -= size
             if not flight.ended:
                 body.close()
 

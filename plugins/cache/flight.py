@@ -56,6 +56,7 @@ class Flight:
         "deserted",
         "ended",
         "first",
+        "groups",
         "label",
         "landed",
         "length",
@@ -73,6 +74,8 @@ class Flight:
         self.since = since
         """The purge log's numbers when it began."""
         self.began = began
+        self.groups: tuple[str, ...] = ()
+        """Of the answer, when its head is here (RFC 9875)."""
         self.label = ""
         """By which others find it; nothing if none may join."""
         self.landed: asyncio.Future[Landed] = asyncio.get_running_loop().create_future()

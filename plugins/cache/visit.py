@@ -140,7 +140,7 @@ class Visit:
     async def _fetched(self, entry: Entry | None, way: str, *, alone: bool) -> Response | None:
         """The answer of a fetch, one's own or another's; None if another's does not do."""
         cache, request = self.cache, self.request
-        flight = None if alone else cache.flights.get(cache.flight_key(self.key, request))
+        flight = None if alone else cache.flight_for(self.key, self.url, request)
         first = flight is None
         if flight is None:
             flight = cache.fly(self, entry, alone=alone)

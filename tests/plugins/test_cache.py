@@ -611,6 +611,18 @@ WISHES = [
 
 HEAD = [
     pytest.param(
+        [fetched(say=FRESH, status=204), cached(method="HEAD", gets=204, lacks=["Content-Length"])],
+        id="RFC 9110 §8.6 no length beside 204",
+    ),
+    pytest.param(
+        [
+            fetched(say=[("Cache-Control", "max-age=2, stale-while-revalidate=60")], body="old"),
+            Step(after=3, method="HEAD", say=FRESH, body="new"),
+            cached(text="new"),
+        ],
+        id="RFC 5861 §3 HEAD of what is stale has the whole fetched",
+    ),
+    pytest.param(
         [fetched(say=FRESH), cached(method="HEAD", text="", has={"Content-Length": "4"})], id="RFC 9110 §9.3.2 from GET"
     ),
     pytest.param([fetched(method="HEAD", say=FRESH), fetched(say=FRESH)], id="RFC 9110 §9.3.2 HEAD alone is no GET"),

@@ -371,6 +371,47 @@ def answering_at_once() -> Target:
     return target
 
 
+async def test_who_asks_after_a_purge_does_not_join_a_fetch_from_before_it():
+    target = Target(FRESH, body=b"old")
+    async with crowd(target, 2) as (live, clients):
+        await live(request("POST", "/a", body="x"), answering_at_once())
+        late = asyncio.ensure_future(live(request("GET", "/a"), target))
+        await turns()
+        assert target.calls == 2
+        target.go.set()
+        assert {answer.body.whole for answer in await asyncio.gather(*clients, late)} == {b"old"}
+        assert target.calls == 2
+
+
+async def test_bodies_under_way_are_bounded_all_together():
+    async with opened(Cache, {"memory": "1MB", "max_object": "200KB"}, ports=ports()) as live:
+        feeds, answers = [Feed() for _ in range(12)], []
+        for number, feed in enumerate(feeds):
+            target = Target(FRESH, feed=feed)
+            target.go.set()
+            answers.append(await live.head(request("GET", f"/{number}"), target))
+            for _ in range(3):
+                feed.queue.put_nowait(b"x" * 60_000)
+        await turns(30)
+        for feed in feeds:
+            feed.queue.put_nowait(b"")
+        assert [len(await drain(answer)) for answer in answers] == [180_000] * 12
+        await live.ports.settled()
+        assert live.ports.value("cache_unstored_total", "test", "cache", "busy") >= 1
+        assert live.plugin.counts.buffered == 0
+
+
+async def test_the_first_clients_log_knows_the_target():
+    async def target(asked: Request) -> Response:
+        asked.target, asked.attempts = "http://a:1", 2
+        return Response(200, headers=FRESH)
+
+    async with opened(Cache, None, ports=ports()) as live:
+        asked = request("GET", "/a")
+        await live(asked, target)
+        assert (asked.target, asked.attempts) == ("http://a:1", 2)
+
+
 async def test_early_refresh_is_one_fetch_in_the_background(monkeypatch: pytest.MonkeyPatch):
     target = Target({"Cache-Control": "max-age=100"}, body=b"x")
     async with crowd(target, 1) as (live, clients):

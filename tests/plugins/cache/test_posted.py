@@ -1,4 +1,4 @@
-"""Answers to POST that are kept for GET, while they pass. Which are kept: see the table of tests/plugins/test_cache.py."""
+"""Answers to POST that are kept for GET, while they pass. Which ones: see the table of tests/plugins/test_cache.py."""
 
 from __future__ import annotations
 
