@@ -58,6 +58,12 @@ class Shelf:
         self.purges = ledger.thing.log
         self.purges.sweeps.append(self._sweep)
         ledger.thing.open()
+        if store.scope is not Scope.FLEET and (context.ports.replicas > 1 or Tier.SHARED in settings.tiers):
+            context.log.warning(
+                "%s %s: `stores.shared` is in memory, so neither answers nor purges reach other replicas",
+                context.route,
+                context.id,
+            )
         if Tier.SHARED in settings.tiers and store.scope is Scope.FLEET:
             keys = [key.get_secret_value() for key in settings.seal]
             prefix = KeyPrefix("cache", context.route, context.id)

@@ -29,6 +29,7 @@ ENVIRON = {
     "OIDC_SESSION_KEY": "a key of thirty-two bytes or more",
     "ADMIN_TOKEN": "a token",
     "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "CACHE_KEY": "a key of thirty-two bytes or more",
     "STRIPE_API_KEY": "sk_test_1",
     "TELNYX_API_KEY": "KEY1",
     "PARTNER_CLIENT_ID": "us",
