@@ -156,7 +156,7 @@ def judge(
         return Unstored.AUTHORIZATION
     if any("*" in line for line in headers.getall("Vary", ())):
         return Unstored.VARY
-    if rules.set_cookie is SetCookie.REFUSE and ("Set-Cookie" in headers or "Set-Cookie2" in headers):
+    if rules.set_cookie is SetCookie.REFUSE and "Set-Cookie" in headers:  # Set-Cookie2 is read by nobody (RFC 6265)
         return Unstored.SET_COOKIE
     if rules.set_cookie is SetCookie.STRIP:
         unstored |= {"set-cookie", "set-cookie2"}
