@@ -1,8 +1,9 @@
 """Whether the gateway can do its work: what ``/readyz`` says, and when it says 503.
 
-503 is for what makes every request fail or work be lost: shutting down, no worker that answers, and what the operator
-marked ``critical``. A target that is down is no reason: other routes still serve, and taking the gateway out of
-rotation would take them too.
+503 is for what makes every request fail or work be lost: shutting down, no worker that answers, what the operator
+marked ``critical``, and what a plugin reports as failing and says is critical, as the durable store of one that has
+promised to keep work is. A target that is down is no reason, nor are keys that cannot be fetched: other routes still
+serve, and taking the gateway out of rotation would take them too. What fails and is not critical is in ``failing``.
 """
 
 from __future__ import annotations
@@ -37,13 +38,21 @@ def readiness(
         for name, result in checks.items()
         if result["critical"] and result["ok"] is not True
     ]
+    plugins = _plugins(statuses)
+    failing = [report for report in plugins if report.get("ok") is False]
+    reasons += [f"{_told(report)} fails" for report in failing if report.get("critical") is True]
     return {
         "ready": not reasons,
         "reasons": reasons,
+        "failing": [
+            *(f"upstream {name}" for name, state in upstreams.items() if not state["usable"]),
+            *(f"check {name}" for name, result in checks.items() if result["ok"] is False),
+            *map(_told, failing),
+        ],
         "upstreams": upstreams,
         "store": _worst_store(statuses),
         "checks": checks,
-        "plugins": [report for status in statuses[:1] for report in status["plugins"]],
+        "plugins": plugins,
         "reload": reload,
     }
 
@@ -61,6 +70,22 @@ def _upstreams(config: Config, statuses: Sequence[Mapping[str, Any]]) -> dict[st
             "targets": states[0]["targets"] if states else [],
         }
     return found
+
+
+def _plugins(statuses: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """One report of each plugin: that of the first worker in which it fails, else of the first that has it."""
+    found: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+    for status in statuses:
+        for report in status["plugins"]:
+            key = (report["route"], report["plugin"], report["name"])
+            if key not in found or (report.get("ok") is False and found[key].get("ok") is not False):
+                found[key] = report
+    return list(found.values())
+
+
+def _told(report: Mapping[str, Any]) -> str:
+    name = "" if report["name"] == report["plugin"] else f" ({report['name']})"
+    return f"plugin {report['plugin']} of {report['route']}{name}"
 
 
 def _worst_store(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

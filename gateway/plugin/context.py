@@ -187,5 +187,10 @@ class Context:
         self.ports.count_refusal(self, error, enforced=False)
 
     def report(self, name: str, state: Callable[[], dict[str, Any]]) -> None:
-        """Show this plugin's state under ``name`` in ``/readyz`` and ``/routes``."""
+        """Show this plugin's state under ``name`` in ``/readyz``.
+
+        ``state`` may say ``ok``: False puts it among what is failing there. With ``critical`` true, too, ``/readyz``
+        turns 503: only for what loses work or fails every request while it lasts, as a durable store does. It is asked
+        at each look, must not block, and shows no secrets.
+        """
         self.ports.report(self, name, state)

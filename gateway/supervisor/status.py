@@ -21,5 +21,5 @@ def plugin_reports(runtime: Runtime) -> list[dict[str, Any]]:
                 state = report()
             except Exception as error:  # noqa: BLE001 - a broken report must not hide the others
                 state = {"error": type(error).__name__}
-            told.append({"route": instance.route, "plugin": instance.id, "name": name, **state})
+            told.append({**state, "route": instance.route, "plugin": instance.id, "name": name})
     return told

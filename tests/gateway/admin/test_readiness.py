@@ -65,3 +65,43 @@ def test_a_store_that_is_degraded_in_any_worker_is_shown() -> None:
     report = readiness(CONFIG, [worker(), worker(store="degraded")], {}, {}, False)
     assert report["store"] == {"state": "degraded"}
     assert readiness(CONFIG, [], {}, {}, False)["store"] == {"state": "unknown"}
+
+
+def report(**state: Any) -> dict[str, Any]:
+    return {"route": "a", "plugin": "inbox", "name": "durable store", **state}
+
+
+@pytest.mark.parametrize(
+    ("reports", "reasons", "failing"),
+    [
+        pytest.param([report()], [], [], id="a plugin that says nothing of how it is"),
+        pytest.param([report(ok=True, critical=True)], [], [], id="one that is well"),
+        pytest.param([report(ok=False)], [], ["plugin inbox of a (durable store)"], id="one that fails is shown"),
+        pytest.param([report(ok=False, critical=False)], [], ["plugin inbox of a (durable store)"], id="so it says"),
+        pytest.param(
+            [report(ok=False, critical=True)],
+            ["plugin inbox of a (durable store) fails"],
+            ["plugin inbox of a (durable store)"],
+            id="a critical one that fails",
+        ),
+        pytest.param(
+            [report(ok=True, critical=True), report(ok=False, critical=True)],
+            ["plugin inbox of a (durable store) fails"],
+            ["plugin inbox of a (durable store)"],
+            id="in another worker than the first",
+        ),
+        pytest.param(
+            [report(ok=False, name="inbox", critical="yes")], [], ["plugin inbox of a"], id="critical is true or not"
+        ),
+    ],
+)
+def test_what_plugins_report(reports: list[dict[str, Any]], reasons: list[str], failing: list[str]) -> None:
+    workers = [{**worker(), "plugins": [each]} for each in reports]
+    told = readiness(CONFIG, workers, {}, {"ok": True}, False)
+    assert (told["reasons"], told["failing"], len(told["plugins"])) == (reasons, failing, 1)
+    assert told["ready"] is not bool(reasons)
+
+
+def test_what_fails_and_is_not_critical_is_shown() -> None:
+    told = readiness(CONFIG, [worker(other="ill")], check(False, critical=False), {"ok": True}, False)
+    assert (told["ready"], told["failing"]) == (True, ["upstream other", "check db"])
