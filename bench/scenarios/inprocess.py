@@ -41,7 +41,8 @@ def routes(stage: Stage, _: Subject) -> Figures:
 
 def path(stage: Stage, _: Subject) -> Figures:
     found = measured(stage, "bench.path")
-    return found | {"gateway": found["pass_through"] - found["loop"]}
+    loop = found["loop"]
+    return found | {"gateway": found["pass_through"] - loop, "varied": found["varied"] - loop}
 
 
 SERVICES = {
@@ -92,6 +93,7 @@ SCENARIOS = (
             Figure("pass_through", "measured", 2),
             Figure("loop", "the measurement's own share", 2),
             Figure("gateway", "the gateway's", 2),
+            Figure("varied", "the gateway's, nothing repeating", 2),
         ),
         subjects=("gateway",),
         rounds=1,

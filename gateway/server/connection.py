@@ -260,6 +260,7 @@ class ClientConnection(Receiver):
         if parser is None or self._messages:
             return
         parser.set_upgraded(False)
+        self._sure = False
         self._upgraded, self._message_tail = False, b""
         if tail:
             self.data_received(tail)

@@ -148,9 +148,7 @@ class Receiver(RequestHandler):
         elif inside is None:
             self._more_of_a_head(data, len(data))
         elif inside.is_eof() and not _ends(data, inside.total_bytes - before):
-            self._more_of_a_head(
-                data, 1
-            )  # of what ends a body and begins a head it is not known how much is the head's
+            self._more_of_a_head(data, 1)
 
     def _enqueue(self, messages: Sequence[Any], data: bytes) -> None:
         """Requests whose heads are whole."""
@@ -200,7 +198,7 @@ class Receiver(RequestHandler):
         if payload is EMPTY_PAYLOAD:
             self._more_of_a_head(rest, len(rest) if count == 1 else min(1, len(rest)))
         elif not _ends(rest, payload.total_bytes):
-            self._more_of_a_head(rest, 1)
+            self._more_of_a_head(rest, 1)  # of what ends a body and begins a head, not all is the head's
 
     def _more_of_a_head(self, data: bytes, count: int) -> None:
         """Begin, or go on with, a head that is not whole; ``count`` bytes of ``data`` are surely its own."""
