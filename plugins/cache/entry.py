@@ -168,6 +168,12 @@ def stored_lines(response: Response, unstored: frozenset[str], arrived: float) -
     return lines
 
 
+def own_lines(response: Response, own: frozenset[str]) -> list[bytes]:
+    """The fields that are not kept and still meant for whoever asked, in wire form."""
+    names = {name.encode() for name in own} - _UNSTORED
+    return [name + b": " + value for name, value in response.fields if name.lower() in names] if names else []
+
+
 def without(lines: Iterable[bytes], names: frozenset[bytes]) -> list[bytes]:
     """The lines whose names, in lower case, are none of these."""
     return [line for line in lines if line.partition(b":")[0].lower() not in names]

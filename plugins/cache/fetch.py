@@ -17,7 +17,7 @@ from gateway.errors import (
 )
 from gateway.http import Handler, Request, Response
 from plugins.cache.condition import ask_for
-from plugins.cache.entry import Entry, Place, stored_lines
+from plugins.cache.entry import Entry, Place, own_lines, stored_lines
 from plugins.cache.flight import Flight, Landed
 from plugins.cache.freshness import Terms, Unstored, judge
 from plugins.cache.vary import MOST_FIELDS, chosen_by, vary_of
@@ -166,18 +166,18 @@ class Fetch:
             cache.remember(self.key, stores=True)
         if place.selecting:
             cache.relabel(flight, place)
-        whole = response.body.whole
+        whole, own = response.body.whole, own_lines(response, terms.own_fields)
         note = f"fwd-status={response.status}; stored"
         if whole is not None:
             entry.body = whole
             if not self._keep(entry):
                 note = f"fwd-status={response.status}"
-            flight.land(Landed(entry=entry, note=note, shared=terms.fresh))
+            flight.land(Landed(entry=entry, note=note, shared=terms.fresh, own=own))
             flight.finish(whole)
             return
         flight.streams = True
         flight.length = response.body.length
-        flight.land(Landed(entry=entry, note=note, shared=terms.fresh))
+        flight.land(Landed(entry=entry, note=note, shared=terms.fresh, own=own))
         await self._stream(response, entry)
 
     def _judged(self, response: Response, asked: float, arrived: float) -> Terms | Unstored:

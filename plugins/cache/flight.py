@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,6 +38,8 @@ class Landed:
     """The parameters of ``Cache-Status``."""
     shared: bool = True
     """Others than the first may have it."""
+    own: Sequence[bytes] = ()
+    """Fields for the one who asked first: ``private`` or ``no-cache`` names them, so that no other may have them."""
     opaque: bool = False
     """It is not to be looked at for conditions and ranges: the status is not ours to change."""
 

@@ -92,7 +92,9 @@ class Terms:
     explicit: bool
     """The origin stated it, or the operator."""
     unstored_fields: frozenset[str] = frozenset()
-    """Not to be kept: named by ``private`` or ``no-cache``."""
+    """Not to be kept."""
+    own_fields: frozenset[str] = frozenset()
+    """Of these, named by ``private`` or ``no-cache``: still meant for the one who asked first."""
 
     @property
     def fresh(self) -> bool:
@@ -156,8 +158,10 @@ def judge(
         return Unstored.AUTHORIZATION
     if any("*" in line for line in headers.getall("Vary", ())):
         return Unstored.VARY
-    if rules.set_cookie is SetCookie.REFUSE and "Set-Cookie" in headers:  # Set-Cookie2 is read by nobody (RFC 6265)
+    # Set-Cookie2 is read by nobody (RFC 6265); a cookie that is named as not to be kept is none that could leak.
+    if rules.set_cookie is SetCookie.REFUSE and "Set-Cookie" in headers and "set-cookie" not in unstored:
         return Unstored.SET_COOKIE
+    own = unstored
     if rules.set_cookie is SetCookie.STRIP:
         unstored |= {"set-cookie", "set-cookie2"}
     lifetime, explicit = _lifetime(status, headers, directives, rules, arrived, by_target=by_target)
@@ -191,6 +195,7 @@ def _terms(
         disconnected=0.0 if strict else rules.disconnected,
         explicit=explicit,
         unstored_fields=unstored,
+        own_fields=own,
     )
 
 

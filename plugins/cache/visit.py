@@ -159,7 +159,10 @@ class Visit:
         if not first and not (landed.shared and cache.suits(landed.entry, request)):
             flight.abandon(request)
             return None
-        return self._landed(flight, landed, landed.entry, way, first=first)
+        response = self._landed(flight, landed, landed.entry, way, first=first)
+        if first and landed.own and response is not None and response.lines is not None:
+            response.lines += landed.own
+        return response
 
     def _conditioned(self, response: Response) -> Response:
         """The conditions were not sent along, so they are looked at here (RFC 9110 §13.2)."""

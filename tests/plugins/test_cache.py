@@ -235,17 +235,33 @@ STORING = [
     pytest.param(not_kept("private, max-age=3600"), id="§5.2.2.7 private"),
     pytest.param(
         [
-            fetched(say=[("Cache-Control", 'private="X-Mine", max-age=60'), ("X-Mine", "1"), ("X-Ours", "2")]),
+            fetched(
+                say=[("Cache-Control", 'private="X-Mine", max-age=60'), ("X-Mine", "1"), ("X-Ours", "2")],
+                has={"X-Mine": "1", "X-Ours": "2"},  # who asked gets what is its own
+            ),
             cached(has={"X-Ours": "2"}, lacks=["X-Mine"]),
         ],
         id="§5.2.2.7 private fields",
     ),
     pytest.param(
         [
-            fetched(say=[("Cache-Control", 'no-cache="a, b", max-age=60'), ("A", "1"), ("B", "1"), ("C", "1")]),
+            fetched(
+                say=[("Cache-Control", 'no-cache="a, b", max-age=60'), ("A", "1"), ("B", "1"), ("C", "1")],
+                has={"A": "1", "B": "1", "C": "1"},
+            ),
             cached(has={"C": "1"}, lacks=["A", "B"]),
         ],
         id="§5.2.2.4 no-cache of fields",
+    ),
+    pytest.param(
+        [
+            fetched(
+                say=[("Cache-Control", 'no-cache="Set-Cookie", max-age=60'), ("Set-Cookie", "a=b")],
+                has={"Set-Cookie": "a=b"},
+            ),
+            cached(lacks=["Set-Cookie"]),
+        ],
+        id="§5.2.2.4 no-cache of a cookie: the rest is kept, and only who logs in gets it",
     ),
     pytest.param(
         [
