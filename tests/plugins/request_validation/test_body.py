@@ -36,7 +36,7 @@ def test_inflate():
 def test_parts():
     body = (
         b"preamble\r\n--B\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n2\r\n"
-        b'--B \t\r\nContent-Disposition: form-data; name="b"; filename="x"\r\nContent-Type: a/b\r\n\r\n-\r\n--B--\r\nend'
+        b'--B \t\r\nContent-Disposition: form-data; name="b"; filename="x"\r\nContent-Type: a/b\r\n\r\n-\r\n--B--\r\n'
     )
     assert parts_of(body, "B")[0] == ("a", "text/plain", False, b"1\r\n2")
     with pytest.raises(Unreadable):

@@ -31,7 +31,7 @@ ROOT = {
         pytest.param(
             {"required": ["id", "a"], "properties": {"id": {"$ref": "#/s/Id"}, "a": {}}}, [{"a": 1}], [{"id": "x"}],
             id="what is read-only is not required"),
-        pytest.param({"properties": {"a": {"type": "null", "required": True}}}, [{}], [{"a": 1}], id="required is true"),
+        pytest.param({"properties": {"a": {"type": "null", "required": True}}}, [{}], [{"a": 1}], id="a flag"),
         pytest.param(
             {"properties": {"example": {"type": "string"}, "nullable": {"type": "integer"}}},
             [{"example": "a"}], [{"example": 1}, {"nullable": "x"}], id="properties called as keywords"),
