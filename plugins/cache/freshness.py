@@ -22,6 +22,7 @@ UNDERSTOOD: Final = HEURISTIC | frozenset(
 """Whose caching requirements are known and met here, for ``must-understand`` (RFC 9111 §5.2.2.3)."""
 UNSTORABLE: Final = frozenset({206, 304})
 """Parts of a representation, and what speaks of another answer."""
+_COOKIES: Final = frozenset({"set-cookie", "set-cookie2"})
 
 
 class Override(StrEnum):
@@ -144,14 +145,14 @@ def judge(
             return Unstored.STATUS
     elif "no-store" in directives:
         return Unstored.NO_STORE
-    unstored = frozenset[str]()
+    named_fields = frozenset[str]()
     if "private" in directives:
         named = fields_of(directives, "private")
         if named is None:
             return Unstored.PRIVATE
-        unstored |= named
+        named_fields |= named
     if named := fields_of(directives, "no-cache"):
-        unstored |= named
+        named_fields |= named
     addressed = "public" in directives or "s-maxage" in directives
     may_share = addressed or "must-revalidate" in directives
     if authorized and not may_share and rules.override is not Override.ALL:
@@ -159,11 +160,8 @@ def judge(
     if any("*" in line for line in headers.getall("Vary", ())):
         return Unstored.VARY
     # Set-Cookie2 is read by nobody (RFC 6265); a cookie that is named as not to be kept is none that could leak.
-    if rules.set_cookie is SetCookie.REFUSE and "Set-Cookie" in headers and "set-cookie" not in unstored:
+    if rules.set_cookie is SetCookie.REFUSE and "Set-Cookie" in headers and "set-cookie" not in named_fields:
         return Unstored.SET_COOKIE
-    own = unstored
-    if rules.set_cookie is SetCookie.STRIP:
-        unstored |= {"set-cookie", "set-cookie2"}
     lifetime, explicit = _lifetime(status, headers, directives, rules, arrived, by_target=by_target)
     if explicit_only and not explicit:
         return Unstored.STALE
@@ -174,12 +172,12 @@ def judge(
         lifetime = 0.0
     date = parse_date(headers.get("Date", ""))
     age = age_at(headers, arrived if date is None else date, asked, arrived)
-    terms = _terms(directives, rules, min(lifetime, rules.max_ttl), age, explicit=explicit, unstored=unstored)
+    terms = _terms(directives, rules, min(lifetime, rules.max_ttl), age, explicit=explicit, named=named_fields)
     return terms if _useful(terms, headers) else Unstored.STALE
 
 
 def _terms(
-    directives: Directives, rules: Rules, lifetime: float, age: float, *, explicit: bool, unstored: frozenset[str]
+    directives: Directives, rules: Rules, lifetime: float, age: float, *, explicit: bool, named: frozenset[str]
 ) -> Terms:
     validate = "no-cache" in directives and fields_of(directives, "no-cache") is None
     strict = validate or not {"must-revalidate", "proxy-revalidate", "s-maxage"}.isdisjoint(directives)
@@ -194,8 +192,8 @@ def _terms(
         stale_if_error=0.0 if strict else rules.stale_if_error if error is None else error,
         disconnected=0.0 if strict else rules.disconnected,
         explicit=explicit,
-        unstored_fields=unstored,
-        own_fields=own,
+        unstored_fields=named | _COOKIES if rules.set_cookie is SetCookie.STRIP else named,
+        own_fields=named,
     )
 
 
