@@ -117,6 +117,23 @@ class ServerTls:
             return ()
 
 
+def renewing_context(settings: ListenerTls) -> tuple[ssl.SSLContext, Callable[[], None]]:
+    """A context for a server that cannot be given another, and how to end it: renewed files are loaded into it.
+
+    Authorities that a renewed `client_ca` no longer names stay trusted until a restart. Raises OSError or ssl.SSLError.
+    """
+    watched = ServerTls(settings)
+    context = watched.context
+
+    def renewed() -> None:
+        context.load_cert_chain(settings.cert, settings.key, password="")
+        if settings.client_ca is not None:
+            context.load_verify_locations(settings.client_ca)
+
+    watched.watch(renewed)
+    return context, lambda: watched.forget(renewed)
+
+
 _shared: WeakValueDictionary[ListenerTls, ServerTls] = WeakValueDictionary()
 
 

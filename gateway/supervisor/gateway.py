@@ -13,7 +13,7 @@ from typing import Any
 from gateway.admin import AdminServer, Checks
 from gateway.config.load import Loaded
 from gateway.reload import Refused, Reloader
-from gateway.server.tls import make_context
+from gateway.server.tls import renewing_context
 from gateway.services.log import configure, restyle
 from gateway.services.metrics import Metrics, Snapshot
 from gateway.supervisor.effective import effective_routes
@@ -35,6 +35,7 @@ class RunningGateway:
         self._metrics = Metrics()
         self._reloader = Reloader(paths, loaded, self._apply)
         self._admin: AdminServer | None = None
+        self._forget_tls: Callable[[], None] = lambda: None
         self._stop = asyncio.Event()
         self._started = asyncio.Event()
         self._background: set[asyncio.Task[Any]] = set()
@@ -133,8 +134,10 @@ class RunningGateway:
             self._checks.start(config.health.checks)
             if config.admin is not None:
                 self._admin = AdminServer(self)
-                tls = config.admin.tls
-                await self._admin.start(config.admin, make_context(tls) if tls is not None else None)
+                tls = None
+                if config.admin.tls is not None:
+                    tls, self._forget_tls = renewing_context(config.admin.tls)
+                await self._admin.start(config.admin, tls)
         except BaseException:
             await self.close()
             raise
@@ -212,6 +215,7 @@ class RunningGateway:
         """Close everything at once. Idempotent."""
         await self._reloader.close()
         await self._checks.close()
+        self._forget_tls()
         if self._admin is not None:
             await self._admin.close()
         await self.workforce.close()

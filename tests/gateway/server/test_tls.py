@@ -22,7 +22,7 @@ from gateway.config.listener import Listener, ListenerTls
 from gateway.http import Request, Response
 from gateway.server.edge import Edge, EdgeLimits
 from gateway.server.listener import OpenListener, open_listener
-from gateway.server.tls import ServerTls, make_context
+from gateway.server.tls import ServerTls, make_context, renewing_context
 from gateway.services.clock import Wheel
 
 CLOSING = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -276,6 +276,30 @@ async def test_files_are_looked_at_while_somebody_listens(files, monkeypatch, au
     await asyncio.wait_for(renewed.wait(), 5)
     tls.forget(renewed.set)
     assert tls._timer is None
+
+
+async def test_a_server_that_keeps_its_context_has_renewed_files_too(files, monkeypatch, authority):
+    """The admin listener is aiohttp's, whose context cannot be replaced."""
+    monkeypatch.setattr("gateway.server.tls.POLL", 0.01)
+    context, forget = renewing_context(ListenerTls(cert=files[0], key=files[1], client_ca=authority.path))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    port, asking = server.sockets[0].getsockname()[1], client(authority, authority.issue("alice"))
+    _, before = await ask(port, asking)
+    authority.issue("server", cert=files[0], key=files[1])
+    after = before
+    async with asyncio.timeout(5):
+        while serial(after) == serial(before):
+            _, after = await ask(port, asking)
+    forget()
+    forget()
+    server.close()
+    await server.wait_closed()
 
 
 @pytest.mark.parametrize("what", ["a key of another certificate", "an encrypted key", "no PEM", "no file"])
