@@ -20,6 +20,11 @@ def zipf(stage: Stage, _: Subject) -> Figures:
     return found | {"ahead": found["hits"] - found["lru"]}
 
 
+def stampede(stage: Stage, _: Subject) -> Figures:
+    found = measured(stage, "bench.stampede")
+    return found | {"longer": found["slowest"] - found["takes"]}
+
+
 SCENARIOS = (
     Scenario(
         name="cache",
@@ -38,6 +43,22 @@ SCENARIOS = (
         subjects=("gateway", "nginx"),
         variant="cache",
         rounds=3,
+    ),
+    Scenario(
+        name="stampede",
+        title="1,000 clients ask for one expired answer at once, in process; the target takes 200 ms",
+        measure=stampede,
+        figures=(
+            Figure("asked", "requests at the target", 0),
+            Figure("slowest", "slowest client ms", 1),
+            Figure("longer", "longer than the target ms", 1),
+        ),
+        bars=(
+            Bar("requests at the target", "gateway.asked", at_most=1),
+            Bar("slowest client, ms beyond what the target takes", "gateway.longer", at_most=100),
+        ),
+        subjects=("gateway",),
+        rounds=1,
     ),
     Scenario(
         name="zipf",

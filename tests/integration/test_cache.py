@@ -88,6 +88,44 @@ async def test_a_target_that_dies_in_mid_body_is_a_broken_connection_for_every_f
         assert len(instance.plugin.shelf.memory) == 0
 
 
+async def test_a_thousand_connections_for_one_expired_answer_are_one_request(origin: Any, until: Any) -> None:
+    asked, go = [], asyncio.Event()
+
+    async def conduct(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            if len(asked) > 1:
+                await go.wait()
+            writer.write(
+                b'HTTP/1.1 200 OK\r\nCache-Control: max-age=1\r\nETag: "a"\r\nAge: 1\r\nContent-Length: 2\r\n\r\nok'
+            )
+            await writer.drain()
+
+    service = await origin(conduct)
+    config = CONFIG.replace("with: {}", "with: {ttl: 1h, override: lifetime}")
+    async with (
+        running(config, TARGET=service.url) as gateway,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        await gateway.fetch("GET", "/a")
+        (instance,) = gateway.runtime.instances.values()
+        for entry in instance.plugin.shelf.memory:
+            entry.soften(0.0)  # expired: nobody waits for a clock
+
+        async def client() -> bytes:
+            async with session.get(f"{gateway.url}/a") as answer:
+                return await answer.read()
+
+        clients = [asyncio.ensure_future(client()) for _ in range(1000)]
+        await until(lambda: len(instance.plugin.flights) == 1)
+        (flight,) = instance.plugin.flights.values()
+        await until(lambda: len(flight.waiting) == 1000)
+        go.set()
+        assert set(await asyncio.gather(*clients)) == {b"ok"}
+        assert len(asked) == 2
+        assert b'if-none-match: "a"' in asked[1].lower()
+
+
 async def test_purges_reach_every_worker_and_the_command_line_works(
     gateway: Any, behind: Any, origin: Any, answering: Any, until: Any
 ) -> None:

@@ -262,6 +262,24 @@ async def test_a_store_that_is_killed_costs_nothing_but_the_sharing(start_redis:
         assert await ask(one, answering(200, FRESH, "new"), "/a") == b"new", "a purge holds here meanwhile"
 
 
+async def test_a_store_that_stands_still_costs_one_deadline_and_not_one_for_each_request(start_redis: Any) -> None:
+    server = start_redis()
+    async with replicas(server.url, 1, timeout=0.2) as (one,):
+        target = answering(200, FRESH, "x")
+        await ask(one, target, "/a")
+        server.pause()
+        for number in range(10):
+            assert await ask(one, target, f"/{number}") == b"x"
+            assert await ask(one, target, f"/{number}") == b"x"
+        counters = one.ports.store().counters
+        assert (counters.timeouts, target.calls) == (1, 11), "known to be away, it is not asked"
+        server.resume()
+        await until(lambda: one.ports.store().state == "up")
+        before = one.plugin.shelf.shared.written
+        await ask(one, target, "/later")
+        assert one.plugin.shelf.shared.written == before + 1
+
+
 async def test_a_purge_made_while_the_store_is_away_reaches_the_others_when_it_is_back(start_redis: Any) -> None:
     server = start_redis()
     async with replicas(server.url, 2, timeout=0.2) as (one, other):
