@@ -38,8 +38,8 @@ def mistakes(text: str, **environ: str) -> list[str]:
         pytest.param("", ["1:1: routes: expected at least one route: nothing would be served"], id="an empty file"),
         pytest.param("- a", ["1:1: expected keys such as `upstreams:` and `routes:`"], id="a list"),
         pytest.param(
-            GOOD + "routs: []\n",
-            ["5:1: routs: unknown key 'routs'"],
+            GOOD + "upstreems: []\n",
+            ["5:1: upstreems: unknown key 'upstreems'"],
             id="a key known already given is not suggested",
         ),
         pytest.param(
