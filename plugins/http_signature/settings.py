@@ -74,7 +74,9 @@ def _secret_of(secret: Any, encoding: str) -> bytes:
 class VerifySettings(Settings):
     """Which signatures of requests hold."""
 
-    keys: tuple[KeySettings, ...] = Field(default=(), description="Keys by id.")
+    keys: tuple[KeySettings, ...] = Field(
+        default=(), description="Keys that signatures may be made with, each with its own id."
+    )
     jwks: Document = Field(
         default=None, description="A JWK set with further public keys; each must say its `kid` and `alg`."
     )

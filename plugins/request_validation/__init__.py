@@ -204,7 +204,7 @@ class RequestValidation(Plugin[RequestValidationSettings]):
                 findings.body("no body is expected")
             return None
         given = request.headers.getall("Content-Type", ())
-        kind, parameters = media_type(given[0]) if len(given) == 1 else ("", {})
+        kind, parameters = media_type(given[0] if len(given) == 1 else "")
         found = operation.media(kind) if kind else None
         if found is None:
             if body.whole is None and body.length is None and not await body.read(self.settings.max_body):
@@ -223,7 +223,7 @@ class RequestValidation(Plugin[RequestValidationSettings]):
         self,
         request: Request,
         operation: CheckedOperation,
-        told: tuple[str, dict[str, str], CheckedMedia],
+        told: tuple[str, Mapping[str, str], CheckedMedia],
         findings: Findings,
     ) -> GatewayError | None:
         kind, parameters, media = told
@@ -232,12 +232,7 @@ class RequestValidation(Plugin[RequestValidationSettings]):
             if operation.body_required:
                 findings.body("a body is required")
             return None
-        codings = [
-            coding.strip().lower()
-            for line in request.headers.getall("Content-Encoding", ())
-            for coding in line.split(",")
-            if coding.strip().lower() not in ("", "identity")
-        ]
+        codings = _codings(request) if "Content-Encoding" in request.headers else ()
         if len(codings) > 1 or any(coding not in CODINGS for coding in codings):
             return MediaTypeUnsupported(
                 "The body's content coding is not taken here.", headers=(("Accept-Encoding", "gzip, deflate"),)
@@ -261,6 +256,12 @@ class RequestValidation(Plugin[RequestValidationSettings]):
         if isinstance(source, FetchedDocument) and in_the_open(source.url):
             found.append("`document.url` is fetched without TLS: whoever is on the way decides what is valid")
         return found
+
+
+def _codings(request: Request) -> Sequence[str]:
+    lines = request.headers.getall("Content-Encoding")
+    listed = [coding.strip().lower() for line in lines for coding in line.split(",")]
+    return [coding for coding in listed if coding not in ("", "identity")]
 
 
 def _described(outcomes: frozenset[str], status: int) -> bool:

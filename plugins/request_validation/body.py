@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote_plus, unquote_plus
 
@@ -22,7 +23,8 @@ CODINGS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 """Content codings that are undone to look inside, with the window that zlib wants (47: zlib's own or gzip's)."""
 
 
-def media_type(value: str) -> tuple[str, dict[str, str]]:
+@lru_cache(maxsize=256)
+def media_type(value: str) -> tuple[str, Mapping[str, str]]:
     """A ``Content-Type`` apart: the type in lower case, and its parameters (RFC 9110 §8.3.1)."""
     kind, _, rest = value.partition(";")
     return kind.strip().lower(), _parameters(rest)
@@ -57,7 +59,7 @@ def inflate(data: bytes, coding: str, limit: int) -> bytes:
     return plain
 
 
-def decode(data: bytes, kind: str, parameters: dict[str, str], media: CheckedMedia, deepest: int) -> Any:
+def decode(data: bytes, kind: str, parameters: Mapping[str, str], media: CheckedMedia, deepest: int) -> Any:
     """The value of a body. Raises Unreadable."""
     if is_json(kind):
         if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):

@@ -64,8 +64,10 @@ B21 = (
     ),
 )
 B22 = (
-    '("@authority" "content-digest" "@query-param";name="Pet")'
-    ';created=1618884473;keyid="test-key-rsa-pss";tag="header-example"',
+    (
+        '("@authority" "content-digest" "@query-param";name="Pet")'
+        ';created=1618884473;keyid="test-key-rsa-pss";tag="header-example"'
+    ),
     (
         "LjbtqUbfmvjj5C5kr1Ugj4PmLYvx9wVjZvD9GsTT4F7GrcQEdJzgI9qHxICagShLRiLMlAJjtq6N4CDfKtjvuJyE5qH7KT8UCMkSowOB4+ECxCmT8rtA"
         "mj/0PIXxi0A0nxKyB09RNrCQibbUjsLS/2YyFYXEu4TRJQzRw1rLEuEfY17SARYhpTlaqwZVtR8NV7+4UKkjqpcAoFqWFQh62s7Cl+H2fjBSpqfZUJcs"
@@ -92,7 +94,9 @@ B25 = (
     "pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=",
 )
 B26 = (
-    '("date" "@method" "@path" "@authority" "content-type" "content-length")'
-    ';created=1618884473;keyid="test-key-ed25519"',
+    (
+        '("date" "@method" "@path" "@authority" "content-type" "content-length")'
+        ';created=1618884473;keyid="test-key-ed25519"'
+    ),
     "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==",
 )
