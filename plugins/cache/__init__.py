@@ -74,6 +74,7 @@ class Cache(Plugin[CacheSettings]):
         self.private_fields = frozenset(name.lower() for name in own)
         self._keys = KeyMaker(settings)
         self._methods = frozenset(settings.methods)
+        self._gets = "GET" in self._methods
         # By hash: keys are as long as clients like, and one taken for another does no harm here.
         self._passing: OrderedDict[int, Passing] = OrderedDict()
         self._hints: OrderedDict[int, Selecting] = OrderedDict()
@@ -97,7 +98,8 @@ class Cache(Plugin[CacheSettings]):
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
         method = request.method
-        if method not in self._methods or request.upgrade or request.body.length != 0:
+        usual = method == "GET" or (method == "HEAD" and "HEAD" in self._methods)
+        if not usual or not self._gets or request.upgrade or request.body.length != 0:
             return await self._unusual(request, proceed)
         found = self._keys.of(request)
         if found is None:

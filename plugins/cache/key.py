@@ -68,7 +68,8 @@ def principal_part(request: Request) -> str:
     principal = request.principal
     if principal is None:
         return ""
-    return f"{len(tenant_of(request) or '')}:{tenant_of(request) or ''}{principal.id}"
+    tenant = tenant_of(request) or ""
+    return f"{len(tenant)}:{tenant}{len(principal.id)}:{principal.id}"
 
 
 def tenant_part(request: Request) -> str:

@@ -14,11 +14,11 @@ from plugins.cache.ledger import Ledger
 from plugins.cache.memory import MOST_HITS, MemoryTier
 from plugins.cache.purge import Kind, Purge, PurgeLog
 from plugins.cache.settings import CacheSettings, Tier
-from plugins.cache.shared import SharedTier
 from plugins.cache.vary import chosen_by
 
 if TYPE_CHECKING:
     from gateway.services.shared import Hold
+    from plugins.cache.shared import SharedTier
 
 MOST_WRITES: Final = 64
 """Answers on their way to the shared store; what comes then is kept in memory only."""
@@ -58,6 +58,8 @@ class Shelf:
         self.purges = ledger.thing.log
         self.purges.sweeps.append(self._sweep)
         ledger.thing.open()
+        if store.scope is not Scope.FLEET:
+            self._in_memory = True  # there is nothing else
         if store.scope is not Scope.FLEET and (context.ports.replicas > 1 or Tier.SHARED in settings.tiers):
             context.log.warning(
                 "%s %s: `stores.shared` is in memory, so neither answers nor purges reach other replicas",
@@ -65,6 +67,8 @@ class Shelf:
                 context.id,
             )
         if Tier.SHARED in settings.tiers and store.scope is Scope.FLEET:
+            from plugins.cache.shared import SharedTier  # noqa: PLC0415 - its ciphers' memory is paid by who wants them
+
             keys = [key.get_secret_value() for key in settings.seal]
             prefix = KeyPrefix("cache", context.route, context.id)
             self.shared = SharedTier(store, prefix, self._clock, keys=keys, early_refresh=settings.early_refresh)

@@ -90,6 +90,18 @@ def by_principal(*callers: Any, same: bool) -> list[Any]:
             id="methods: POST needs a stated time (RFC 9110 §9.3.3)",
         ),
         pytest.param(
+            {"methods": ["GET", "POST"]},
+            [
+                fetched(say=FRESH, body="of GET"),
+                fetched(method="POST", say=FRESH, body="of POST", text="of POST"),
+                cached(text="of GET"),
+                cached(method="POST", text="of POST"),
+            ],
+            id="methods: POST without a body is no GET",
+        ),
+        pytest.param({"methods": ["POST"]}, [fetched(say=FRESH), fetched(say=FRESH)], id="methods: not GET"),
+        pytest.param({"tiers": ["shared"]}, kept("max-age=60"), id="tiers: a shared store in memory is memory"),
+        pytest.param(
             {"methods": ["POST"], "max_request": "2B"},
             [fetched(method="POST", sends="aaa", say=FRESH), fetched(method="POST", sends="aaa", say=FRESH)],
             id="methods: a large request passes by",
