@@ -38,8 +38,8 @@ def mistakes(text: str, **environ: str) -> list[str]:
         pytest.param("", ["1:1: routes: expected at least one route: nothing would be served"], id="an empty file"),
         pytest.param("- a", ["1:1: expected keys such as `upstreams:` and `routes:`"], id="a list"),
         pytest.param(
-            GOOD + "upstreems: []\n",
-            ["5:1: upstreems: unknown key 'upstreems'"],
+            GOOD + "my_upstreams: []\n",
+            ["5:1: my_upstreams: unknown key 'my_upstreams'"],
             id="a key known already given is not suggested",
         ),
         pytest.param(
