@@ -133,8 +133,10 @@ class VerifySettings(Settings):
 class SignSettings(Settings):
     """How a message is signed."""
 
-    id: str = Field(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$", description="The `keyid`.")
-    algorithm: AlgorithmName = Field(description="The key's algorithm.")
+    id: str = Field(
+        min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$", description="The `keyid` of the signature."
+    )
+    algorithm: AlgorithmName = Field(description="The algorithm that the key is for.")
     secret: Secret | None = Field(default=None, description="For `hmac-sha256`: at least 32 bytes.")
     encoding: Literal["text", "base64"] = Field(default="text", description="How the secret is written.")
     private_key: Secret | None = Field(default=None, description="For all others: a private key in PEM.")

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from gateway.plugin.openapi.error import OpenApiError
 from gateway.plugin.openapi.operation import Body, Media, Operation, Outcome, Parameter, parameter_of
-from gateway.plugin.openapi.paths import PathIndex, expressions
+from gateway.plugin.openapi.paths import PathIndex
 from gateway.plugin.openapi.reading import read_values
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -75,7 +75,7 @@ class ApiDocument:
         if operation is None:
             return sorted({*item, *(("HEAD",) if "GET" in item else ())})
         # The item knows its parameters by place: templates that differ in names only are one.
-        return operation, dict(zip(expressions(operation.template), values.values(), strict=False))
+        return operation, dict(zip(operation.expressions, values.values(), strict=False))
 
     def at(self, reference: str) -> Any:
         """The value that a reference inside the document names. Raises OpenApiError."""

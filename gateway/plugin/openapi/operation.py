@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.plugin.openapi.error import OpenApiError
+from gateway.plugin.openapi.paths import expressions
 
 if TYPE_CHECKING:
     from gateway.plugin.openapi.document import ApiDocument
@@ -102,6 +103,8 @@ class Operation:
         self.method = method
         self.template = template
         """The path as the document writes it, without the servers' base."""
+        self.expressions = expressions(template)
+        """The names in the template, in order."""
         self.definition = definition
         self._shared = shared
 
