@@ -34,6 +34,11 @@ ENVIRON = {
     "TELNYX_API_KEY": "KEY1",
     "PARTNER_CLIENT_ID": "us",
     "PARTNER_CLIENT_SECRET": "ours",
+    "PARTNER_WEBHOOK_SECRET": "theirs",
+    "STRIPE_WHSEC": "whsec_1",
+    "TELNYX_PUBLIC_KEY": "1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+    "TWILIO_AUTH_TOKEN": "12345",
+    "X_CONSUMER_SECRET": "ours",
 }
 
 
