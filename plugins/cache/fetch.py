@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -11,11 +12,13 @@ from gateway.errors import (
     ConnectTimeout,
     GatewayError,
     InternalError,
+    StoreUnavailable,
     TotalTimeout,
     TruncatedAnswer,
     UpstreamReset,
 )
 from gateway.http import Handler, Request, Response
+from gateway.services.store import Lock
 from plugins.cache.condition import ask_for
 from plugins.cache.entry import Entry, Place, own_lines, stored_lines
 from plugins.cache.flight import Flight, Landed
@@ -27,13 +30,15 @@ if TYPE_CHECKING:
 
 UNREACHABLE: Final = (ConnectFailed, ConnectTimeout, UpstreamReset, TotalTimeout)
 """No target could be asked: the cache is disconnected (RFC 9111 §4.2.4)."""
+LOOK: Final = 0.02
+"""Seconds between two looks whether another has fetched it."""
 CONDITIONS: Final = ("if-none-match", "if-modified-since", "if-range", "range")
 
 
 class Fetch:
     """One fetch: of something new, or to validate what is stored."""
 
-    __slots__ = ("authorized", "cache", "entry", "flight", "key", "proceed", "request", "url")
+    __slots__ = ("authorized", "cache", "entry", "flight", "key", "marking", "proceed", "request", "turn", "url")
 
     def __init__(
         self, cache: Cache, flight: Flight, request: Request, proceed: Handler, place: Place, entry: Entry | None
@@ -44,6 +49,8 @@ class Fetch:
         self.proceed = proceed
         self.key, self.url = place.key, place.url
         self.entry = entry
+        self.turn: Lock | None = None
+        self.marking: asyncio.Future[None] | None = None
         self.authorized = False
         """The request has credentials, and others might get the answer."""
 
@@ -51,7 +58,12 @@ class Fetch:
         """To the end of the body. Lands the flight in any case."""
         flight, cache = self.flight, self.cache
         try:
-            await self._run()
+            found = await self._elsewhere() if flight.label and cache.shelf.shared is not None else None
+            if found is None:
+                await self._run()
+            else:
+                flight.land(Landed(entry=found, note="detail=fetched-elsewhere; collapsed"))
+                flight.finish(found.body)
         except asyncio.CancelledError:  # the gateway closes
             error = TruncatedAnswer(reason="the fetch was cancelled")
             self._give_up(error)
@@ -62,6 +74,44 @@ class Fetch:
         finally:
             cache.counts.in_flight -= 1
             cache.landed(flight)
+            if self.turn is not None:
+                await self._pass_turn(self.turn)
+
+    # -- one fetch, of all workers and replicas ----------------------------------------------------------------
+
+    async def _elsewhere(self) -> Entry | None:
+        """What another worker or replica is fetching just now, when it has; None if it is for us to fetch."""
+        cache, shared = self.cache, self.cache.shelf.shared
+        patience = cache.settings.wait_elsewhere
+        if shared is None or not patience:
+            return None
+        turn, loop = shared.turn(self.key, self.url, cache.settings.fetch_timeout), asyncio.get_running_loop()
+        until, waited = loop.time() + patience, False
+        try:
+            while not await turn.acquire():
+                waited = True
+                await asyncio.sleep(LOOK)
+                if await shared.marked(self.key, self.url):
+                    return None
+                if (found := await self._newer()) is not None or loop.time() >= until:
+                    return found
+        except StoreUnavailable:
+            return None
+        self.turn = turn
+        return await self._newer() if waited else None
+
+    async def _newer(self) -> Entry | None:
+        found = await self.cache.shelf.look(self.key, self.url, self.request)
+        if found is None or found.fresh_until <= self.cache.clock.now():
+            return None
+        return found if self.entry is None or found.arrived > self.entry.arrived else None
+
+    async def _pass_turn(self, turn: Lock) -> None:
+        if self.marking is not None:
+            await self.marking
+        await self.cache.shelf.settled()  # those who wait look for the answer before they fetch
+        with contextlib.suppress(StoreUnavailable):  # the lease ends by itself
+            await turn.release()
 
     def _give_up(self, error: GatewayError) -> None:
         if not self.flight.landed.done():
@@ -213,6 +263,9 @@ class Fetch:
         cache.counts.unstored(why)
         if response.status < 500:
             cache.remember(self.key, stores=False)
+            if self.turn is not None and cache.shelf.shared is not None:
+                seconds = max(cache.settings.pass_memory, 1.0)
+                self.marking = asyncio.ensure_future(cache.shelf.shared.mark(self.key, self.url, seconds))
             if entry is not None and response.status != 304:
                 cache.shelf.discard(entry)  # it is not what the target has any more
         self.flight.land(

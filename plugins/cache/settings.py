@@ -181,6 +181,11 @@ class CacheSettings(Settings):
         default=10.0,
         description="How long a URL whose answer could not be kept is passed on without waiting for each other.",
     )
+    wait_elsewhere: Duration = Field(
+        default=2.0,
+        description="With the tier `shared`: how long a fetch of the same by another worker or replica is waited for, "
+        "before a second one begins. 0: not at all.",
+    )
     fetch_timeout: Duration = Field(
         default=60.0, gt=0, description="Most that a fetch may take to its head, all attempts included."
     )

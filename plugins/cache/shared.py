@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.errors import StoreUnavailable
 from gateway.services.seal import Broken, Seal
-from gateway.services.store import KeyPrefix, Script, Store, Table
+from gateway.services.store import KeyPrefix, Lock, Script, Store, Table
 from plugins.cache.entry import Entry, Packed, pack, revive, unpack
 from plugins.cache.vary import Selecting, chosen_by
 
@@ -201,6 +201,24 @@ class SharedTier:
         known: list[Selecting] = msgspec.msgpack.decode(held, type=list[tuple[str, ...]]) if held is not None else []
         made = [entry.selecting, *[each for each in known if each != entry.selecting]][:MOST_SELECTIONS]
         return msgspec.msgpack.encode(made)
+
+    def turn(self, key: str, url: str, lease: float) -> Lock:
+        """Whose turn it is to fetch this, of all workers and replicas."""
+        return Lock(self._store, self._prefix.key(_digest(url), "l" + _digest(key).decode()), lease=lease)
+
+    def _mark(self, key: str, url: str) -> bytes:
+        return self._prefix.key(_digest(url), "p" + _digest(key).decode())
+
+    async def mark(self, key: str, url: str, seconds: float) -> None:
+        """Its answer could not be kept: nobody need wait for another's."""
+        try:
+            await self._store.set(self._mark(key, url), b"1", ttl=seconds)
+        except StoreUnavailable:
+            self.failures += 1
+
+    async def marked(self, key: str, url: str) -> bool:
+        """Whether somebody found that. Raises StoreUnavailable."""
+        return await self._store.get(self._mark(key, url)) is not None
 
     async def drop(self, urls: Sequence[str], *, ours: bool) -> None:
         """Take out all of these URLs; of those that another process purged, what was written here a moment ago."""

@@ -118,6 +118,17 @@ class Shelf:
             return entry
         return await self._look(key, url, request)
 
+    async def settled(self) -> None:
+        """Wait until what is on its way to the shared store now is there."""
+        if self._writes:
+            await asyncio.wait(set(self._writes))
+
+    async def look(self, key: str, url: str, request: Request) -> Entry | None:
+        """What the shared store has, whatever is in memory."""
+        if self.shared is None or self._ledger is None or not self._ledger.caught_up:
+            return None
+        return await self._look(key, url, request)
+
     async def _look(self, key: str, url: str, request: Request) -> Entry | None:
         assert self.shared is not None
         found = await self.shared.find(key, url, request.headers)

@@ -155,6 +155,53 @@ async def test_many_who_look_for_one_thing_are_one_look(redis_server: Any) -> No
         assert target.calls == 1
 
 
+async def test_of_all_replicas_one_fetches_and_the_others_wait_for_it(redis_server: Any) -> None:
+    asked, go = 0, asyncio.Event()
+
+    async def slow(_asked: Request) -> Response:
+        nonlocal asked
+        asked += 1
+        await go.wait()
+        return Response(200, headers=FRESH, body=b"once")
+
+    async with replicas(redis_server.url, 3) as gateways:
+        clients = [asyncio.ensure_future(each(request("GET", "/a"), slow)) for each in gateways for _ in range(20)]
+        await until(lambda: asked == 1)
+        await asyncio.sleep(0.1)  # time enough for a second one to begin, were it to
+        go.set()
+        answers = await asyncio.gather(*clients)
+        assert {answer.body.whole for answer in answers} == {b"once"}
+        assert asked == 1
+        assert sum("fetched-elsewhere" in answer.headers["Cache-Status"] for answer in answers) == 40
+
+
+async def test_nobody_waits_for_the_answer_of_another_that_cannot_be_kept(redis_server: Any) -> None:
+    asked = 0
+
+    async def private(_asked: Request) -> Response:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.05)
+        return Response(200, headers={"Cache-Control": "private"}, body=str(asked).encode())
+
+    async with replicas(redis_server.url, 3) as gateways:
+        answers = await asyncio.gather(*[each(request("GET", "/a"), private) for each in gateways])
+        assert asked == 3
+        assert len({answer.body.whole for answer in answers}) >= 1
+        for each in gateways:
+            await written(each)
+            assert each.plugin.passing("http://gateway.test/a") is not None
+
+
+async def test_a_replica_that_holds_the_turn_and_dies_holds_nobody_up_for_long(redis_server: Any) -> None:
+    async with replicas(redis_server.url, 1, {**BOTH, "wait_elsewhere": "100ms"}) as (one,):
+        turn = one.plugin.shelf.shared.turn("http://gateway.test/a", "gateway.test/a", 60.0)
+        assert await turn.acquire()
+        target = answering(200, FRESH, "x")
+        assert await ask(one, target) == b"x"
+        assert target.calls == 1
+
+
 # -- purges ------------------------------------------------------------------------------------------------------------
 
 
