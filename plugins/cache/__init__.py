@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.errors import InternalError, PayloadTooLarge
+from gateway.errors import GatewayError, InternalError, PayloadTooLarge, Source
 from gateway.http import Handler, Request, Response
 from gateway.plugin import AdminView, Command, Context, Plugin, Stage
 from plugins.cache.answer import hit, own_taken_out
@@ -56,6 +56,10 @@ class Passing:
         self.until = until
         self.stores = stores
         """It was kept, to be validated for each request."""
+
+
+def _ended(_task: asyncio.Task[bool]) -> None:
+    """Nobody waits for it; what it fails with is logged where it runs."""
 
 
 class Cache(Plugin[CacheSettings]):
@@ -128,9 +132,16 @@ class Cache(Plugin[CacheSettings]):
         if method in SAFE or method in self._methods or request.upgrade:
             return await self._pass(request, proceed)
         asked = self.clock.time()
-        response = await proceed(request)
+        try:
+            response = await proceed(request)
+        except (asyncio.CancelledError, GatewayError) as error:
+            # Nobody knows what became of it: the target may have acted.
+            if not isinstance(error, GatewayError) or error.source is Source.UPSTREAM:
+                self._purge_anyway(self._purges_of(request, None)).add_done_callback(_ended)
+            raise
         if response.status < 400 and response.error is None and response.tunnel is None:
-            await self._invalidate(request, response)
+            # To its end, even if the client leaves meanwhile.
+            await asyncio.shield(self._purge_anyway(self._purges_of(request, response)))
             found = self._keys.of(request) if method == "POST" and "GET" in self._methods else None
             if found is not None:
                 keep_posted(self, request, response, Place(*found), asked, bits_of(request))
@@ -156,19 +167,26 @@ class Cache(Plugin[CacheSettings]):
         self.tell(response, f"fwd=bypass; fwd-status={response.status}")
         return response
 
-    async def _invalidate(self, request: Request, response: Response) -> None:
-        """What a successful unsafe request makes out of date (RFC 9111 §4.4, RFC 9875 §3, and what was declared)."""
+    def _purges_of(self, request: Request, response: Response | None) -> list[Purge]:
+        """What an unsafe request makes out of date (RFC 9111 §4.4, RFC 9875 §3, and what was declared)."""
         host = authority(request)
-        urls = dict.fromkeys((self._keys.url_of(request, host), *related(request, response, host)))
+        urls = dict.fromkeys(self._keys.urls_of(request, host))
+        groups: dict[str, None] = {}
+        if response is not None:
+            urls |= dict.fromkeys(related(request, response, host))
+            groups |= dict.fromkeys(groups_of(response.headers.getall("Cache-Group-Invalidation", ())))
         purges = [Purge(Kind.URL, url) for url in urls]
-        groups = dict.fromkeys(groups_of(response.headers.getall("Cache-Group-Invalidation", ())))
         for url in urls:  # what shares a group with what is invalidated goes with it (RFC 9875 §2.2.1)
             for entry in self.shelf.memory.all_of(f"{request.scheme}://{url}"):
                 groups |= dict.fromkeys(entry.groups)
         purges += [Purge(Kind.GROUP, f"{host}\n{name}") for name in groups]
         for declared in self._declared:
             purges += declared.purges(request.method, request.path)
-        await self.purge(purges)
+        return purges
+
+    def _purge_anyway(self, purges: Sequence[Purge]) -> asyncio.Task[bool]:
+        task: asyncio.Task[bool] = self.context.spawn(self.purge(purges), "cache invalidation")
+        return task
 
     # -- stored answers ----------------------------------------------------------------------------------------
 

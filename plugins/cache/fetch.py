@@ -62,7 +62,7 @@ class Fetch:
             if found is None:
                 await self._run()
             else:
-                flight.land(Landed(entry=found, note="detail=fetched-elsewhere; collapsed"))
+                flight.land(Landed(entry=found, note="detail=fetched-elsewhere", result="collapsed"))
                 flight.finish(found.body)
         except asyncio.CancelledError:  # the gateway closes
             error = TruncatedAnswer(reason="the fetch was cancelled")
@@ -180,8 +180,7 @@ class Fetch:
         return self.cache.clock.now() < entry.error_until and not self.cache.shelf.purged(entry)
 
     def _stale(self, entry: Entry, note: str) -> None:
-        self.cache.count("stale")
-        self.flight.land(Landed(entry=entry, note=note))
+        self.flight.land(Landed(entry=entry, note=note, result="stale"))
         self.flight.finish(entry.body)
 
     # -- 304 ---------------------------------------------------------------------------------------------------
@@ -193,8 +192,9 @@ class Fetch:
             return False
         made = self.cache.freshen(entry, response, asked, since=self.flight.since, authorized=self.authorized)
         made.delay = self.cache.clock.now() - began
-        self.cache.count("revalidated")
-        self.flight.land(Landed(entry=made, note="fwd-status=304; stored", shared=made.terms.fresh))
+        self.flight.land(
+            Landed(entry=made, note="fwd-status=304; stored", result="revalidated", shared=made.terms.fresh)
+        )
         self.flight.finish(made.body)
         return True
 

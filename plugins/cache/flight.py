@@ -36,6 +36,8 @@ class Landed:
     """For the one who asked first, and for nobody else."""
     note: str = ""
     """The parameters of ``Cache-Status``."""
+    result: str = "miss"
+    """What the first one's request is counted as."""
     shared: bool = True
     """Others than the first may have it."""
     own: Sequence[bytes] = ()

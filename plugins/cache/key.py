@@ -111,9 +111,15 @@ class KeyMaker:
         self._tenant = settings.partition is Partition.TENANT
         self._required = settings.partition in (Partition.PRINCIPAL, Partition.TENANT)
 
-    def url_of(self, request: Request, host: str) -> str:
-        """What a purge names."""
-        return f"{host}{request.path}?{request.query}" if request.query else host + request.path
+    def urls_of(self, request: Request, host: str) -> list[str]:
+        """What a purge names: as it was asked for, and as answers are told apart here."""
+        query, path = request.query, host + request.path
+        if not query:
+            return [path]
+        if self._query is None:
+            return [f"{path}?{query}"]
+        reduced = self._query(query)
+        return [f"{path}?{query}", f"{path}?{reduced}" if reduced else path]
 
     def of(self, request: Request) -> tuple[str, str] | None:
         """The key and the URL; None if the request lacks what answers are kept apart by."""

@@ -9,7 +9,7 @@ from gateway.http import Body, Handler, Request, Response
 from plugins.cache.answer import shaped, stored
 from plugins.cache.asked import CONDITION, CONTROL, NO_WISHES, PRECONDITION, RANGE, wishes_of
 from plugins.cache.condition import unmodified
-from plugins.cache.entry import Entry
+from plugins.cache.entry import Entry, Since
 from plugins.cache.flight import Flight, Landed, copied
 
 if TYPE_CHECKING:
@@ -113,17 +113,17 @@ class Visit:
     async def _head(self, entry: Entry | None) -> Response:
         """HEAD goes to the target as it is; what it says of a stored GET counts (RFC 9111 §4.3.5)."""
         cache, request = self.cache, self.request
-        asked = cache.clock.time()
+        asked, since = cache.clock.time(), cache.since()
         response = await self.proceed(request)
         if response.status == 200 and entry is not None:
-            self._freshen_by_head(entry, response, asked)
+            self._freshen_by_head(entry, response, asked, since)
         elif response.status < 500 and entry is not None and response.status not in (304, 206):
             cache.shelf.discard(entry)
         cache.count("pass")
         cache.tell(response, f"fwd={'stale' if entry is not None else self._miss()}; fwd-status={response.status}")
         return response
 
-    def _freshen_by_head(self, entry: Entry, response: Response, asked: float) -> None:
+    def _freshen_by_head(self, entry: Entry, response: Response, asked: float, since: Since) -> None:
         headers = response.headers
         length = headers.get("Content-Length")
         same = (
@@ -133,7 +133,7 @@ class Visit:
         )
         if same:
             authorized = self.cache.shares_authorized(self.request, self.bits)
-            self.cache.freshen(entry, response, asked, since=self.cache.since(), authorized=authorized)
+            self.cache.freshen(entry, response, asked, since=since, authorized=authorized)
         else:
             self.cache.shelf.discard(entry)
 
@@ -183,9 +183,9 @@ class Visit:
         cache = self.cache
         now = cache.clock.now()
         note = "" if not cache.settings.status_header else f"sidegate; fwd={way}; {landed.note}"
-        if note and not first:
+        if note and (not first or landed.result == "collapsed"):
             note += "; collapsed"
-        cache.count("miss" if first else "collapsed")
+        cache.count(landed.result if first else "collapsed")
         if not flight.streams or flight.whole is not None:
             flight.abandon(self.request)
             return stored(entry, self.request, self.bits, now, note.encode(), fetched=first)

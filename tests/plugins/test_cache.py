@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from gateway.errors import ConnectFailed, GatewayError
+from gateway.errors import ConnectFailed, Forbidden, GatewayError, UpstreamReset
 from gateway.http import Body, Request, Response
 from gateway.testing import opened, ports, request
 from plugins.cache import Cache
@@ -750,6 +750,14 @@ INVALIDATION = [
         for method, status in (("POST", 200), ("PUT", 204), ("DELETE", 200), ("M-SEARCH", 200), ("PATCH", 302))
     ],
     pytest.param([fetched(say=FRESH), fetched(method="POST", status=500), cached()], id="§4.4 not by a failure"),
+    pytest.param(
+        [fetched(say=FRESH), fetched(method="POST", error=UpstreamReset(), gets=502), fetched(say=FRESH)],
+        id="§4.4 by what nobody knows the end of",
+    ),
+    pytest.param(
+        [fetched(say=FRESH), fetched(method="POST", error=Forbidden(), gets=403), cached()],
+        id="§4.4 not by what an inner plugin refuses",
+    ),
     pytest.param([fetched(say=FRESH), fetched(method="POST", status=404), cached()], id="§4.4 nor by a refusal"),
     pytest.param([fetched(say=FRESH), fetched(method="OPTIONS"), cached()], id="§4.4 nor by a safe method"),
     pytest.param([fetched(say=FRESH), fetched(method="POST", path="/b"), cached()], id="§4.4 nor another URL"),

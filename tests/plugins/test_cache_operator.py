@@ -113,6 +113,12 @@ def by_principal(*callers: Any, same: bool) -> list[Any]:
             id="key: parameters that do not count",
         ),
         pytest.param(
+            {"key": {"query": {"ignore": ["utm_*"]}}},
+            [fetched(say=FRESH, path="/a?b=1"), fetched(method="POST", path="/a?utm_x=1&b=1"),
+             fetched(say=FRESH, path="/a?b=1")],
+            id="key: an unsafe request with parameters that do not count",
+        ),
+        pytest.param(
             {"key": {"query": {"only": ["b"]}}},
             [fetched(say=FRESH, path="/a?b=1&c=1"), cached(path="/a?b=1&d=3"), cached(path="/a?b=1")],
             id="key: the only parameter that counts",

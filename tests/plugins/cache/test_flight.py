@@ -383,6 +383,20 @@ async def test_who_asks_after_a_purge_does_not_join_a_fetch_from_before_it():
         assert target.calls == 2
 
 
+async def test_a_client_that_leaves_an_unsafe_request_leaves_nothing_out_of_date_behind():
+    target, slow = Target(FRESH, body=b"old"), Target({})
+    target.go.set()
+    async with opened(Cache, None, ports=ports()) as live:
+        await live(request("GET", "/a"), target)
+        client = asyncio.ensure_future(live(request("POST", "/a", body="x"), slow))
+        await turns()
+        client.cancel()
+        await asyncio.gather(client, return_exceptions=True)
+        await live.ports.settled()
+        await live(request("GET", "/a"), target)
+        assert target.calls == 2
+
+
 async def test_bodies_under_way_are_bounded_all_together():
     async with opened(Cache, {"memory": "1MB", "max_object": "200KB"}, ports=ports()) as live:
         feeds, answers = [Feed() for _ in range(12)], []
