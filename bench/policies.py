@@ -101,6 +101,36 @@ def with_webhook() -> Policy:
     return Policy("webhook_signature", {"provider": "stripe", "secrets": [SECRET]}, [make])
 
 
+def with_schema() -> Policy:
+    """An order of 2 KB, and what is asked of each of its lines."""
+    line = {
+        "type": "object",
+        "required": ["sku", "quantity", "price"],
+        "additionalProperties": False,
+        "properties": {
+            "sku": {"type": "string", "pattern": "^[A-Z]{3}-[0-9]{6}$"},
+            "quantity": {"type": "integer", "minimum": 1, "maximum": 100},
+            "price": {"type": "number", "exclusiveMinimum": 0},
+            "note": {"type": "string", "maxLength": 200},
+        },
+    }
+    order = {
+        "type": "object",
+        "required": ["customer", "lines"],
+        "properties": {
+            "customer": {"type": "string", "format": "uuid"},
+            "lines": {"type": "array", "minItems": 1, "maxItems": 50, "items": line},
+        },
+    }
+    lines = [{"sku": f"ABC-{number:06}", "quantity": 2, "price": 9.99, "note": "n" * 50} for number in range(18)]
+    body = json.dumps({"customer": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "lines": lines}).encode()
+    return Policy(
+        "request_validation",
+        {"body": order},
+        [asking({"Content-Type": "application/json", "Content-Length": str(len(body))}, "POST", "/orders", body)],
+    )
+
+
 def policies(folder: Path) -> dict[str, Policy]:
     """By the name of their figure."""
     page = {"Origin": "https://app.example.com"}
@@ -108,6 +138,7 @@ def policies(folder: Path) -> dict[str, Policy]:
         "jwt": with_tokens(),
         "api_key": with_key(folder),
         "webhook_signature": with_webhook(),
+        "request_validation": with_schema(),
         "cors": Policy("cors", {"origins": ["https://*.example.com"]}, [asking(page)]),
     }
 
