@@ -6,6 +6,7 @@ their order. What is no JSON by its media type passes untouched.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -235,7 +236,9 @@ class Node:
             before.get(name) is value and old == name
             for (name, value), old in zip(members.items(), before, strict=True)
         ):
-            return data
+            # A name that stands twice was decoded as its last value; the one before may hold what was to be removed.
+            written = msgspec.json.encode(members)
+            return written if written != data and _names_twice(data) else data
         return msgspec.json.encode(members)
 
     def _inner(self, members: Mapping[str, Any]) -> list[tuple[str, Node]]:
@@ -260,6 +263,24 @@ class Node:
                 inner = changed
             made.append(msgspec.Raw(inner))
         return data if same else msgspec.json.encode(made)
+
+
+class _NamedTwiceError(Exception):
+    """Two members of an object have one name."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise _NamedTwiceError
+
+
+def _names_twice(data: bytes) -> bool:
+    """Whether an object in well-formed JSON has two members of one name (RFC 8259 §4: readers differ)."""
+    try:
+        json.loads(data, object_pairs_hook=_once, parse_int=str, parse_float=str)
+    except _NamedTwiceError:
+        return True
+    return False
 
 
 def _written(value: Any) -> Value | bytes:

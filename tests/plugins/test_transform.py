@@ -58,6 +58,16 @@ async def down(changes, body, headers=JSON, **more):
         ),
         pytest.param({"set": {"/a/b": 1}}, '{"a":[1]}', '{"a":[1]}', id="a list is not made an object"),
         pytest.param({"remove": ["/a"]}, "5", "5", id="a number has no members"),
+        pytest.param({"remove": ["/a/b"]}, '{"a":{"b":1},"a":{}}', '{"a":{}}', id="hidden, the name comes again"),
+        pytest.param(
+            {"remove": ["/a/b"]},
+            '{"a": {"b": 1}, "\\u0061": 2}',
+            '{"a":2}',
+            id="hidden, the name escaped",
+        ),
+        pytest.param(
+            {"remove": ["/*/a/b"]}, '[{"a":{"b":1},"a":{}},3]', '[{"a":{}},3]', id="hidden in a member of a list"
+        ),
         pytest.param({"remove": ["/a"]}, ' \n{"a":1}', "{}", id="space in front"),
     ],
 )
