@@ -18,6 +18,7 @@ from gateway.plugin import Context, Count, Duration, Off, Plugin, Scope, Setting
 from gateway.plugin.origin import Origin, origin_matcher
 from gateway.plugin.settings import expected
 from gateway.plugin.subject import client
+from gateway.services.shared import Hold
 from plugins.websocket_limit.frames import FRAGMENTS, PROTOCOL, RATE, SIZE, Direction, Rate
 from plugins.websocket_limit.tunnel import WatchedTunnel
 
@@ -133,6 +134,31 @@ _ENDS: Final[dict[str, tuple[int, str]]] = {
 """What is wrong → the Close code (RFC 6455 §7.4.1) and what the other side is told."""
 
 
+class Callers:
+    """Who has how many WebSockets open on a route. Outlives reloads, as the WebSockets do."""
+
+    __slots__ = ("open",)
+
+    def __init__(self) -> None:
+        self.open: dict[str, int] = {}
+        """As many entries as there are connections at most."""
+
+    def enter(self, caller: str) -> None:
+        """One more."""
+        self.open[caller] = self.open.get(caller, 0) + 1
+
+    def leave(self, caller: str) -> None:
+        """One less."""
+        left = self.open[caller] - 1
+        if left:
+            self.open[caller] = left
+        else:
+            del self.open[caller]
+
+    async def close(self) -> None:
+        """No plugin uses it any more; WebSockets that are still open leave it yet."""
+
+
 class WebsocketLimit(Plugin[WebsocketLimitSettings]):
     stage = Stage.ANYWHERE  # behind authentication if it counts by principal; before it the origin alone is cheap
     refuses = True
@@ -145,8 +171,7 @@ class WebsocketLimit(Plugin[WebsocketLimitSettings]):
         )
         self._subprotocols = frozenset(settings.subprotocols) if settings.subprotocols is not None else None
         self._address = client(64)
-        self._open: dict[str, int] = {}
-        """Caller → its WebSockets; as many entries as there are connections at most."""
+        self._hold: Hold[Callers] | None = None
         place = (context.route, context.id)
         ended = context.metrics.counter(
             "websocket_limit_ended_total",
@@ -167,6 +192,13 @@ class WebsocketLimit(Plugin[WebsocketLimitSettings]):
         if settings.max_message is None and settings.messages is None and settings.max_connections is None:
             return ("neither size nor rate nor number of WebSockets is limited",)
         return ()
+
+    async def open(self) -> None:
+        self._hold = self.context.shared.hold(("websocket_limit", self.context.route, self.context.id), Callers)
+
+    async def close(self) -> None:
+        if self._hold is not None:
+            await self._hold.release()
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
         if request.upgrade != "websocket":
@@ -227,17 +259,12 @@ class WebsocketLimit(Plugin[WebsocketLimitSettings]):
         principal = request.principal
         caller = "p" + principal.id if principal is not None else "a" + self._address(request)
         share = max(1, -(-most // self.context.ports.workers))
-        if self._open.get(caller, 0) >= share:
+        assert self._hold is not None, "it was opened"
+        callers = self._hold.thing
+        if callers.open.get(caller, 0) >= share:
             self.refuse(TooManyWebSockets(f"{most} may be open at once.", reason="too many WebSockets of one caller"))
-        self._open[caller] = self._open.get(caller, 0) + 1
-        request.when_done(lambda _exchange: self._leave(caller))
-
-    def _leave(self, caller: str) -> None:
-        left = self._open[caller] - 1
-        if left:
-            self._open[caller] = left
-        else:
-            del self._open[caller]
+        callers.enter(caller)
+        request.when_done(lambda _exchange: callers.leave(caller))
 
     # -- what goes through -------------------------------------------------------------------------------------
 

@@ -135,6 +135,22 @@ async def test_handshakes_that_are_refused_and_one_connection_too_many():
                 pass
 
 
+async def test_a_changed_limit_knows_of_the_connections_there_are():
+    async with gateway() as (made, url, _):
+        async with connect(url), connect(url) as second:
+            target = made.runtime.config.upstreams["chat"].targets[0].url
+            changed = CONFIG.replace("max_connections: 2", "max_connections: 1")
+            await made.reload(changed, TARGET=str(target))
+            await second.close()
+            await made.ended(1)
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                await connect(url)
+            assert refused.value.response.status_code == 429
+        await made.ended(3)
+        async with connect(url):
+            pass
+
+
 async def test_shadow_mode_lets_everything_pass():
     async with (
         gateway(MODE="shadow") as (_, url, _),

@@ -146,7 +146,7 @@ async def test_how_many(first, second, status):
         if status == 429:
             assert refused.error.code == "too_many_websockets"
         it.leave(one, open_one)
-        assert it.plugin._open == {}
+        assert it.plugin._hold.thing.open == {}
         assert it.ports.value("websocket_connections", "test", "websocket_limit") == 0
         assert (await it(upgrade(**second), Switching())).status == 101
 
@@ -156,7 +156,7 @@ async def test_one_that_did_not_come_about_is_not_counted(declined):
     async with opened(WebsocketLimit, {"max_connections": 1}) as it:
         for _ in range(3):
             assert (await it(upgrade(), declined)).status in (200, 426)
-        assert it.plugin._open == {}
+        assert it.plugin._hold.thing.open == {}
 
 
 async def test_workers_share_the_number():
@@ -172,7 +172,7 @@ async def test_other_requests_are_not_looked_at():
             asked = request(headers=EVIL)
             asked.upgrade = protocol
             assert (await it(asked, target)).status == 200
-        assert it.plugin._open == {}
+        assert it.plugin._hold.thing.open == {}
 
 
 @pytest.mark.parametrize(
