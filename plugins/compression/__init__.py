@@ -70,9 +70,10 @@ class Compression(Plugin[CompressionSettings]):
             self._undo(request, self.settings.decompress)
         if "If-Match" in request.headers:
             self._strengthen(request)
+        coding = self._wish(request)  # now: plugins further in change what the target is asked for
         response = await proceed(request)
         if response.error is None and response.tunnel is None and self._compressible(response):
-            await self._code(request, response)
+            await self._code(request, response, coding)
         return response
 
     # -- answers -------------------------------------------------------------------------------------------------------
@@ -98,14 +99,13 @@ class Compression(Plugin[CompressionSettings]):
             self._known_wishes[accepted[:1024]] = made = chosen(accepted, self.settings.encodings)
             return made
 
-    async def _code(self, request: Request, response: Response) -> None:
+    async def _code(self, request: Request, response: Response, coding: str | None) -> None:
         headers = response.headers
         status, body = response.status, response.body
         whole = "Content-Encoding" not in headers and "Content-Range" not in headers and status not in (204, 205, 206)
         if not whole or "no-transform" in ",".join(headers.getall("Cache-Control", ())).lower():
             return
         _vary(response)
-        coding = self._wish(request)
         # The length of an answer to HEAD is what its GET would have.
         length = int(headers.get("Content-Length", "0") or 0) if request.method == "HEAD" else body.length
         if coding is None or (length is not None and length < self.settings.min_size and status != 304):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 from gateway.testing import origin, running
 
 CONFIG = """
@@ -10,6 +12,7 @@ routes:
   - name: app
     match: {path: /}
     plugins:
+      - {plugin: compression, with: {min_size: 10B}}
       - plugin: transform
         with:
           request: {remove: [/debug], set: {/meta/route: "{route}"}}
@@ -26,3 +29,12 @@ async def test_over_a_real_connection():
         assert answer.body == b'{"users":[{"name":"ada"}],"n":1.50}'
         assert answer.headers["Content-Length"] == str(len(answer.body))
         assert service.bodies == [b'{"a":1,"meta":{"route":"app"}}']
+
+
+async def test_compression_outside_it_still_gives_what_the_client_asked_for():
+    body = b'{"users":[{"name":"%s","password":"x"}]}' % (b"ada" * 100)
+    async with origin(200, JSON, body=body) as service, running(CONFIG, TARGET=service.url) as gateway:
+        answer = await gateway.fetch("GET", "/", headers={"Accept-Encoding": "gzip"})
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(answer.body) == body.replace(b',"password":"x"', b"")
+        assert service.requests[0].headers["Accept-Encoding"] == "identity"
