@@ -103,8 +103,12 @@ def _objection(part: Part, methods: frozenset[str]) -> str:
     return ""
 
 
+_CONTROLS: Final = frozenset(map(chr, range(0x20))) - {"\t"} | {"\x7f"}
+
+
 def _is_value(text: str) -> bool:
-    return not set(text) & {"\r", "\n", "\0"}
+    """Whether a client that asks by itself could send it (RFC 9110 §5.5)."""
+    return _CONTROLS.isdisjoint(text)
 
 
 def body_of(part: Part) -> bytes:

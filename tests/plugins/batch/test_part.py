@@ -50,6 +50,8 @@ def one(**part):
         pytest.param(b'[{"path":"/","method":"get"}]', 0, id="a method in small letters"),
         pytest.param(b'[{"path":"/","headers":{"a b":"1"}}]', 0, id="a name that is none"),
         pytest.param(b'[{"path":"/","headers":{"":"1"}}]', 0, id="no name"),
+        pytest.param(b'[{"path":"/","headers":{"a":"\\u0001"}}]', 0, id="a control character in a value"),
+        pytest.param(b'[{"path":"/","headers":{"a":["b","\\u007f"]}}]', 0, id="the last control character in a value"),
         pytest.param(b'[{"path":"/","headers":{"A":"1\\r\\nB: 2"}}]', 0, id="a value that splits the message"),
         pytest.param(b'[{"path":"/","headers":{"A":["1","2\\n"]}}]', 0, id="the second value does"),
         pytest.param(b'[{"path":"/","encoding":"base64","body":"?"}]', 0, id="no base64"),
