@@ -161,7 +161,7 @@ class Look:
                 return lines[0].encode("utf-8", "surrogateescape")
             case "json":
                 return (self.member(tuple(name.split("."))) or "").encode("utf-8", "surrogatepass")
-            case "query":
+            case "query" if name:
                 found = parameters(self.request.query, name)
                 if len(found) != 1:
                     raise Absent(f"the parameter {name}")

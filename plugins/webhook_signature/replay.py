@@ -151,22 +151,23 @@ class Memory:
         if key in self._unsaved:
             return DELIVERED
         claim = Claim(key, self._mine + next(self._count).to_bytes(8, "big"), self._context.clock.now())
+        if self._memory is not None:
+            state = self._memory.run_now(BEGIN, (key,), (claim.token, self._lease))
+        else:
+            try:
+                outcome = await self._degrading.run(BEGIN, (key,), (claim.token, self._lease))
+            except BaseException:  # it may have been taken even so
+                self.free(claim)
+                raise
+            if outcome is None:
+                self.free(claim)
+                return None
+            state = outcome.result
+        if state:
+            return state
         self._claims.add(claim)
-        try:
-            outcome = await self._degrading.run(BEGIN, (key,), (claim.token, self._lease))
-        except StoreUnavailable:
-            self.free(claim)  # it may have been taken even so
-            raise
-        except BaseException:  # the sender has left, and nothing was delivered
-            self.free(claim)
-            raise
-        if outcome is None:
-            self.free(claim)
-            return None
-        if outcome.result:
-            self._claims.discard(claim)
-            return outcome.result
-        self._wake(self._pause)
+        if self._timer is None:
+            self._wake(self._pause)
         return claim
 
     def end(self, claim: Claim) -> None:
