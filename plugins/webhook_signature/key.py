@@ -137,7 +137,10 @@ def read_key(scheme: Scheme, text: str, *, private: bool = False) -> Key:
         return TokenKey(text.encode())
     if (name := SYMMETRIC.get(algorithm)) is not None:
         kind = HashKey if algorithm is Algorithm.SHA256 else SecretKey
-        return kind(_bytes(scheme, text), name)
+        secret = _bytes(scheme, text)
+        if not secret:  # anybody can sign with nothing
+            raise UnusableKey("empty")
+        return kind(secret, name)
     if algorithm not in _KINDS:
         raise UnusableKey("not of this scheme")
     return public_key(algorithm, _material(scheme, text, private=private))

@@ -36,6 +36,7 @@ ENVIRON = {
     "PARTNER_CLIENT_SECRET": "ours",
     "PARTNER_WEBHOOK_SECRET": "theirs",
     "STRIPE_WHSEC": "whsec_1",
+    "STRIPE_WHSEC_OLD": "whsec_0",
     "TELNYX_PUBLIC_KEY": "1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
     "TWILIO_AUTH_TOKEN": "12345",
     "X_CONSUMER_SECRET": "ours",

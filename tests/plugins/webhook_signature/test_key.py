@@ -64,6 +64,9 @@ def test_a_raw_ed25519_key_in_hex():
     [
         pytest.param(scheme(secret_encoding="hex"), "xyz", "not hex", id="no hex"),
         pytest.param(scheme(secret_encoding="base64"), "a!b", "not base64", id="no base64"),
+        pytest.param(
+            scheme(secret_encoding="base64", secret_prefixes=("whsec_",)), "whsec_", "empty", id="nothing but a prefix"
+        ),
         pytest.param(scheme("ed25519", secret_encoding="hex"), "00" * 31, "cannot|can be read", id="too short a key"),
         pytest.param(scheme("ed25519"), public_pem(KEYS["rsa-sha256"]), "not an Ed25519", id="of another kind"),
         pytest.param(scheme("rsa-sha256"), public_pem(rsa.generate_private_key(65537, 1024)), "1024 bits", id="small"),
