@@ -42,7 +42,8 @@ _HOST: Final = re.compile(
 
 _REQUEST_ID: Final = istr("X-Request-Id")  # made ready: a plain string is folded at each look-up
 _TRACEPARENT: Final = istr("traceparent")
-_REPEATED: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_REPEATED: Final = {"GET": b"GET ", "HEAD": b"HEAD ", "DELETE": b"DELETE ", "OPTIONS": b"OPTIONS "}
+_VERSION: Final = b" HTTP/1.1\r\n"
 _TARGET: Final = b"/?%-._~!$&'()*+,;=:@0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+(?:/[!#$%&'*+.^_`|~0-9a-z-]+)?")
 """One ``protocol``, in lower case (RFC 9110 §7.8)."""
@@ -52,8 +53,8 @@ class Head:
     """A request's head but for its target: what a connection that repeats its fields need not be asked again."""
 
     __slots__ = (
-        "block",
         "closes",
+        "fields",
         "host",
         "id",
         "message",
@@ -89,14 +90,17 @@ class Head:
         self.id = accepted_request_id(given) if given else ""
         self.parent: str | None = headers.get(_TRACEPARENT)
         self.upgrade = _upgrade(headers.get("Upgrade", "")) if message.upgrade and self.modern else ""
-        self.start = self.block = b""
+        self.start = self.fields = b""
         self.room = 0
 
     def line(self) -> bytes:
         """The request line as it must have been sent: one space between its parts (RFC 9112 §3)."""
         message = self.message
-        major, minor = message.version
-        return f"{message.method} {message.path} HTTP/{major}.{minor}\r\n".encode("utf-8", "surrogateescape")
+        if self.modern:
+            line = f"{message.method} {message.path} HTTP/1.1\r\n"
+        else:
+            line = f"{message.method} {message.path} HTTP/{message.version.major}.{message.version.minor}\r\n"
+        return line.encode("utf-8", "surrogateescape")
 
     def remember(self, fields: bytes, room: int) -> Head | None:
         """Keep what followed the line of a request without a body, up to its end, to know the next one by.
@@ -104,12 +108,10 @@ class Head:
         None if it may not be known by that: only what the parser found in order, keeps the connection and asks for
         nothing special is. ``room`` is the longest target that may be taken.
         """
-        method = self.message.method
-        if method not in _REPEATED or self.objection is not None or self.closes or not self.modern:
+        start = _REPEATED.get(self.message.method)
+        if start is None or self.objection is not None or self.closes or not self.modern:
             return None
-        self.start = method.encode() + b" "
-        self.block = b" HTTP/1.1\r\n" + fields
-        self.room = room
+        self.start, self.fields, self.room = start, fields, room
         return self
 
     def target(self, data: bytes) -> str | None:
@@ -117,11 +119,14 @@ class Head:
 
         The target is of characters that need no second look (RFC 3986 §3.3, §3.4), which the parser takes too.
         """
-        start, block = self.start, self.block
-        if not data.endswith(block) or not data.startswith(start):
+        start, fields = self.start, self.fields
+        if not data.endswith(fields) or not data.startswith(start):
             return None
-        target = data[len(start) : -len(block)]
-        if target[:1] != b"/" or target[1:2] == b"/" or target.translate(None, _TARGET) or len(target) > self.room:
+        line = data[len(start) : -len(fields)]
+        if not line.endswith(_VERSION) or line[:1] != b"/" or line[1:2] == b"/":
+            return None
+        target = line[: -len(_VERSION)]
+        if target.translate(None, _TARGET) or len(target) > self.room:
             return None
         return target.decode("ascii")
 
