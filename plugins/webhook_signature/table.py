@@ -26,7 +26,7 @@ def table() -> str:
     for name, preset in presets().items():
         age = "not looked at" if preset.tolerance is None or not _timed(preset) else f"{preset.tolerance:.0f} s"
         covered = "yes" if preset.covers_body else "**no**"
-        shaken = "yes" if preset.challenges else ""
+        shaken = "answered here" if preset.challenges else "none"
         cells = (
             f"`{name}`", preset.title, preset.known, preset.source, preset.algorithm, age, covered, _id(preset), shaken,
         )  # fmt: skip
@@ -40,5 +40,5 @@ def _timed(scheme: Scheme) -> bool:
 
 def _id(scheme: Scheme) -> str:
     if scheme.event_id is None:
-        return ""
+        return "none"
     return f"`{scheme.event_id}`" if scheme.covers_id else f"(`{scheme.event_id}`)"
