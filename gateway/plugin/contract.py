@@ -169,7 +169,11 @@ class Plugin(Generic[S]):
         return ()
 
     def log_processor(self) -> LogProcessor | None:
-        """A step for the log pipeline."""
+        """A step for the log pipeline: its route's access lines, those of no route, and the application log.
+
+        It gets the line as a dictionary and may change or drop it. It must be hashable; of equal ones one runs. It may
+        be called from any thread, must not log, and should not raise: the line is then withheld.
+        """
         return None
 
     @classmethod

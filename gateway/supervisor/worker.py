@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.config.model import Config
 from gateway.reload import Succession
-from gateway.runtime import Runtime, Services
+from gateway.runtime import Runtime, Services, log_processors
 from gateway.server.edge import Edge, EdgeLimits
 from gateway.server.listener import OpenListener, open_listener
 from gateway.server.tls import ServerTls
@@ -24,6 +24,7 @@ from gateway.services.log import (
     StreamSink,
     application_lost,
     more_verbose,
+    process,
     quieter,
     restyle,
 )
@@ -142,14 +143,11 @@ class Worker:
     # -- logs and counters -------------------------------------------------------------------------------------
 
     def _log_exchanges(self, runtime: Runtime) -> None:
-        processors = [
-            processor
-            for instance in runtime.instances.values()
-            if (processor := instance.plugin.log_processor()) is not None
-        ]
+        everywhere, of_routes = log_processors(runtime)
         if self._access is not None:
             self._lost += self._access.failures
-        self._access = AccessLog(self._sink, processors) if self._sink is not None else None
+        self._access = AccessLog(self._sink, everywhere, of_routes) if self._sink is not None else None
+        process(everywhere)
         self.services.log_exchange = self._access
 
     def reopen_logs(self) -> None:

@@ -1,7 +1,15 @@
 """Logs: a line about each exchange, and the gateway's own; written by a thread, so that no sink stops the loop."""
 
 from gateway.services.log.access import AccessLog, Processor
-from gateway.services.log.application import application_lost, configure, more_verbose, quieter, restyle, set_level
+from gateway.services.log.application import (
+    application_lost,
+    configure,
+    more_verbose,
+    process,
+    quieter,
+    restyle,
+    set_level,
+)
 from gateway.services.log.sink import FileSink, Sink, StreamSink
 
 __all__ = [
@@ -13,6 +21,7 @@ __all__ = [
     "application_lost",
     "configure",
     "more_verbose",
+    "process",
     "quieter",
     "restyle",
     "set_level",

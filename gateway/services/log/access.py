@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -36,20 +36,28 @@ _encode: Final = msgspec.json.Encoder().encode
 class AccessLog:
     """Turns exchanges into lines for a sink. Called once an exchange, after its end."""
 
-    def __init__(self, sink: Sink, processors: Sequence[Processor] = ()) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        processors: Sequence[Processor] = (),
+        of_routes: Mapping[str, Sequence[Processor]] | None = None,
+    ) -> None:
+        """``of_routes`` says what lines of a route go through; those of every other go through ``processors``."""
         self.sink = sink
         self.failures = 0
         """Lines that a processor failed on."""
         self._processors = tuple(processors)
+        self._of_routes = {name: tuple(each) for name, each in (of_routes or {}).items()}
         self._millisecond = -1
         self._stamp = ""
 
     def __call__(self, exchange: Exchange) -> None:
         """Write the line."""
-        if self._processors:
-            self._processed(exchange)
-            return
         request = exchange.request
+        processors = self._of_routes.get(request.route.name, self._processors)
+        if processors:
+            self._processed(exchange, processors)
+            return
         name, host, path, target = request.route.name, request.host, request.path, request.target
         caller, client, method = request.id, request.client_ip, request.method
         agent = request.headers.get("User-Agent", "")
@@ -93,10 +101,10 @@ class AccessLog:
     def _write(self, exchange: Exchange) -> None:
         self.sink.write(_line(record_of(exchange, self._now())))
 
-    def _processed(self, exchange: Exchange) -> None:
+    def _processed(self, exchange: Exchange, processors: Sequence[Processor]) -> None:
         line: dict[str, Any] | None = record_of(exchange, self._now())
         try:
-            for process in self._processors:
+            for process in processors:
                 if line is None:
                     return
                 line = process(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,17 +14,44 @@ from gateway.services.log.sink import Sink, StreamSink
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_USUAL: Final = frozenset({"ts", "level", "logger", "msg", "exception"})
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 _HARMLESS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 """Control characters, which would forge lines or drive the terminal of who reads."""
 
 
-class JsonFormatter(logging.Formatter):
-    """One object a line: what `extra` gave stands beside the usual fields."""
+Processor = Callable[[dict[str, Any]], dict[str, Any] | None]
+"""Changes a line, or drops it by returning None. Must not log; if it raises, its line is withheld."""
+WITHHELD: Final = "a line was withheld: a log processor failed on it"
+
+
+class LineFormatter(logging.Formatter):
+    """Makes a record's line, leads it through the processors, and writes what they leave."""
+
+    def __init__(self, processors: Sequence[Processor] = ()) -> None:
+        super().__init__()
+        self.processors = tuple(processors)
+        self.failures = 0
+        """Lines that a processor failed on."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line without its end; empty if a processor dropped it."""
+        line: dict[str, Any] | None = self.line_of(record)
+        if self.processors:
+            try:
+                for process in self.processors:
+                    if line is None:
+                        return ""
+                    line = process(line)
+            except Exception:  # noqa: BLE001 - what cannot be masked must not be written; that it was there, may
+                self.failures += 1
+                line = {"ts": _stamp(record), "level": record.levelname.lower(), "logger": record.name, "msg": WITHHELD}
+        return "" if line is None else self.text_of(line, record)
+
+    def line_of(self, record: logging.LogRecord) -> dict[str, Any]:
+        """The usual fields, and beside them what ``extra`` gave."""
         line: dict[str, Any] = {
-            "ts": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
+            "ts": _stamp(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "msg": record.getMessage(),
@@ -31,6 +59,18 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        return line
+
+    def text_of(self, line: dict[str, Any], record: logging.LogRecord) -> str:
+        """How a line is written."""
+        raise NotImplementedError
+
+
+class JsonFormatter(LineFormatter):
+    """One object a line: what `extra` gave stands beside the usual fields."""
+
+    def text_of(self, line: dict[str, Any], record: logging.LogRecord) -> str:
+        del record
         try:
             return _encode(line).decode()
         except UnicodeEncodeError:  # bytes that were no UTF-8 (surrogates): the line matters more than they do
@@ -39,19 +79,23 @@ class JsonFormatter(logging.Formatter):
             ).decode()
 
 
-class ConsoleFormatter(logging.Formatter):
+class ConsoleFormatter(LineFormatter):
     """For people: time, level, who, what; then what `extra` gave."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        extra = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
-        extra, message = extra.translate(_HARMLESS), record.getMessage().translate(_HARMLESS)
+    def text_of(self, line: dict[str, Any], record: logging.LogRecord) -> str:
+        extra = " ".join(f"{key}={value}" for key, value in line.items() if key not in _USUAL)
+        extra, message = extra.translate(_HARMLESS), str(line.get("msg", "")).translate(_HARMLESS)
         text = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {record.levelname.lower():7} "
         text += f"{record.name.removeprefix('gateway.')}: {message}"
         if extra:
             text += f"  {extra}"
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info).translate(_HARMLESS | {10: "\n"})
+        if "exception" in line:
+            text += "\n" + str(line["exception"]).translate(_HARMLESS | {10: "\n"})
         return text
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
 
 
 class SinkHandler(logging.Handler):
@@ -60,10 +104,29 @@ class SinkHandler(logging.Handler):
     def __init__(self, sink: Sink) -> None:
         super().__init__()
         self.sink = sink
+        self._failed_before = 0
+
+    @property
+    def processors(self) -> tuple[Processor, ...]:
+        """What lines go through."""
+        return self.formatter.processors if isinstance(self.formatter, LineFormatter) else ()
+
+    @property
+    def failures(self) -> int:
+        """Lines that a processor failed on, so far."""
+        return self._failed_before + (self.formatter.failures if isinstance(self.formatter, LineFormatter) else 0)
+
+    def take(self, formatter: LineFormatter) -> None:
+        """Write lines this way from now on; in one step, so that no line of another thread goes past its processors."""
+        self._failed_before = self.failures
+        self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.sink.write((self.format(record) + "\n").encode("utf-8", "replace"))
+            text = self.format(record)
+            if not text:
+                return
+            self.sink.write((text + "\n").encode("utf-8", "replace"))
             if record.levelno >= logging.WARNING:
                 self.sink.hurry()
         except Exception:  # noqa: BLE001 - logging's own rule: a line that fails must not raise where it was written
@@ -87,15 +150,28 @@ def configure(level: str, style: str, sink: Sink | None = None) -> SinkHandler:
 
 def restyle(level: str, style: str) -> None:
     """Change what `configure` set, after a reload."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, SinkHandler):
-            handler.setFormatter(ConsoleFormatter() if style == "console" else JsonFormatter())
+    kind = ConsoleFormatter if style == "console" else JsonFormatter
+    for handler in _handlers():
+        if type(handler.formatter) is not kind:
+            handler.take(kind(handler.processors))
     set_level(level)
+
+
+def process(processors: Sequence[Processor]) -> None:
+    """Lead every line from now on through these, in this order; they replace those before."""
+    for handler in _handlers():
+        handler.take(
+            (ConsoleFormatter if isinstance(handler.formatter, ConsoleFormatter) else JsonFormatter)(processors)
+        )
+
+
+def _handlers() -> list[SinkHandler]:
+    return [each for each in logging.getLogger().handlers if isinstance(each, SinkHandler)]
 
 
 def application_lost() -> int:
     """Lines of this log that were given up."""
-    return sum(each.sink.dropped for each in logging.getLogger().handlers if isinstance(each, SinkHandler))
+    return sum(each.sink.dropped + each.failures for each in _handlers())
 
 
 def set_level(level: str) -> None:

@@ -130,6 +130,20 @@ def test_a_processor_that_fails_loses_the_line_and_is_counted() -> None:
     assert (sink.lines(), log.failures) == ([], 1)
 
 
+@pytest.mark.parametrize(
+    ("of_routes", "path"),
+    [
+        pytest.param({"-": [lambda line: {**line, "path": "route"}]}, "route", id="the route's own"),
+        pytest.param({"-": []}, "/a", id="none, as the route says"),
+        pytest.param({"other": []}, "every", id="those of every line, where nothing is said of the route"),
+    ],
+)
+def test_a_routes_lines_go_through_its_own_processors(of_routes: Any, path: str) -> None:
+    sink = Kept()
+    AccessLog(sink, [lambda line: {**line, "path": "every"}], of_routes)(exchange())
+    assert [line["path"] for line in sink.lines()] == [path]
+
+
 @pytest.mark.parametrize("processors", [(), (lambda line: line,)], ids=["plain", "with processors"])
 def test_a_line_is_no_longer_than_a_pipe_takes_in_one_piece(processors: Any) -> None:
     sink = Kept()

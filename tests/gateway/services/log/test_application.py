@@ -13,9 +13,12 @@ from gateway.services.log.application import (
     ConsoleFormatter,
     JsonFormatter,
     SinkHandler,
+    application_lost,
     configure,
     more_verbose,
+    process,
     quieter,
+    restyle,
     set_level,
 )
 from gateway.services.log.sink import Sink, StreamSink
@@ -183,3 +186,54 @@ def test_a_level_nobody_knows_starts_from_info():
     set_level("info")
     logging.getLogger("gateway").setLevel(17)
     assert more_verbose() == application.LEVELS[0]
+
+
+def starred(line):
+    return {key: "*" if key in {"msg", "user", "exception"} else value for key, value in line.items()}
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_every_line_goes_through_the_processors_whatever_its_style(style):
+    sink = Memory()
+    configure("info", style, sink)
+    process([starred, lambda line: None if line["level"] == "error" else line])
+    logger = logging.getLogger("gateway.reload")
+    try:
+        raise ValueError("s3cret")
+    except ValueError:
+        logger.warning("s3cret %s", "s3cret", exc_info=True, extra={"user": "s3cret"})
+    logger.error("dropped")
+    logging.getLogger("some.library").warning("s3cret")
+    sink.close()
+    said = b"".join(sink.written)
+    assert b"s3cret" not in said and b"dropped" not in said
+    assert said.count(b"*") == 4
+
+
+def test_they_stay_when_style_and_level_change():
+    sink = Memory()
+    configure("info", "json", sink)
+    process([starred])
+    for style in ("console", "json", "json"):
+        restyle("info", style)
+        logging.getLogger("gateway").info("s3cret")
+    process([])
+    logging.getLogger("gateway").info("plain")
+    sink.close()
+    said = b"".join(sink.written)
+    assert b"s3cret" not in said and b"plain" in said
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_line_that_a_processor_fails_on_is_withheld_and_counted(style):
+    sink = Memory()
+    configure("info", style, sink)
+    process([lambda line: line["absent"]])
+    logging.getLogger("gateway").warning("s3cret")
+    restyle("info", "console")
+    lost = application_lost()
+    process([])
+    sink.close()
+    said = b"".join(sink.written)
+    assert b"s3cret" not in said and application.WITHHELD.encode() in said
+    assert (lost, application_lost()) == (1, 1)

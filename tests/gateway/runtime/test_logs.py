@@ -1,0 +1,72 @@
+"""Which processors a line goes through."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gateway.plugin import Plugin, Settings
+from gateway.runtime import log_processors
+from gateway.testing import running
+
+
+class Same:
+    """Equal to all of its kind."""
+
+    def __call__(self, line):
+        return line
+
+    def __eq__(self, other):
+        return isinstance(other, Same)
+
+    def __hash__(self):
+        return 1
+
+
+class Alike(Plugin[Settings]):
+    def log_processor(self):
+        return Same()
+
+
+class Own(Plugin[Settings]):
+    def log_processor(self):
+        return self.mark
+
+    def mark(self, line):
+        return {**line, "by": self.context.route}
+
+
+class Tries(Own):
+    on_attempt = True
+
+
+CONFIG = """
+defaults: {plugins: [{plugin: "marking:Alike"}]}
+upstreams:
+  app: {targets: ["http://127.0.0.1:1"], attempt: [{plugin: "marking:Tries"}]}
+routes:
+  - {name: a, match: {path: /a/}, upstream: app}
+  - {name: b, match: {path: /b/}, upstream: app, plugins: [{plugin: "marking:Own"}]}
+  - {name: c, match: {path: /c/}, upstream: app, without: [Alike]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch):
+    monkeypatch.setitem(sys.modules, "marking", sys.modules[__name__])
+
+
+async def test_a_route_has_its_own_and_the_rest_goes_through_all_once():
+    async with running(CONFIG.replace("[Alike]", '["marking:Alike"]')) as gateway:
+        everywhere, of_routes = log_processors(gateway.runtime)
+    told = {
+        name: [each({}).get("by", "alike") if not isinstance(each, Same) else "alike" for each in processors]
+        for name, processors in {"everywhere": everywhere, **of_routes}.items()
+    }
+    assert {name: sorted(each) for name, each in told.items()} == {
+        "everywhere": ["alike", "b", "upstream:app"],
+        "a": ["alike", "upstream:app"],
+        "b": ["alike", "b", "upstream:app"],
+        "c": ["upstream:app"],
+    }
