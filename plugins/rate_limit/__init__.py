@@ -32,6 +32,8 @@ __all__ = ["Algorithm", "Exempt", "Limit", "OnMissingKey", "RateLimit", "RateLim
 
 KNOWN: Final = 4096
 """Subjects whose keys are kept ready, per plan; others' are made anew."""
+LONGEST: Final = 256
+"""Characters of a subject that are kept: thousands are remembered, and clients choose some of them."""
 
 
 class Policy:
@@ -134,6 +136,8 @@ class RateLimit(Plugin[RateLimitSettings]):
         subject = self._subject.read(request) or self._without_key(request)
         if not subject:
             return await proceed(request)
+        if len(subject) > LONGEST:
+            subject = _shortened(subject)
         memory = self._memory
         if memory is not None:
             verdict: Verdict | None = memory.run_now(DECIDE_HERE, (policy.key(subject),), policy.here[args[0]])
@@ -210,6 +214,11 @@ class RateLimit(Plugin[RateLimitSettings]):
                 extra={**fields, "limit": names, "count": count, "mode": self._mode},
             )
         self.refuse(told.refusal(verdict))
+
+
+def _shortened(subject: str) -> str:
+    """A subject that is too long to be remembered as it stands, as a digest that no other has."""
+    return "\1" + blake2b(subject.encode(errors="surrogateescape"), digest_size=20).hexdigest()
 
 
 def _shown(subject: str, *, secret: bool) -> str:

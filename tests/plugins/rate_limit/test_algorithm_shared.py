@@ -123,6 +123,17 @@ async def test_who_is_refused_is_not_asked_for_again_until_the_reset(redis_store
         assert redis_store.counters.calls == calls + 1
 
 
+async def test_long_subjects_are_told_apart_and_take_no_room(redis_store):
+    settings = {"key": "header:X", "limits": [{"rate": 1, "period": "1h"}]}
+    async with opened(RateLimit, settings, ports=ports(store=redis_store)) as limiter:
+        names = ["x" * 8000 + str(number) for number in range(3)]
+        statuses = [(await limiter(request(headers={"X": name}))).status for name in names * 2]
+        assert statuses == [200] * 3 + [429] * 3
+        kept = limiter.plugin._everybody.refusals._by_subject
+        assert len(kept) == 3
+        assert max(map(len, kept)) < 256
+
+
 async def test_requests_under_way_together_share_round_trips(redis_store):
     async with opened(RateLimit, {"limits": [HOURS]}, ports=ports(store=redis_store)) as limiter:
         await limiter()
