@@ -108,7 +108,7 @@ class FallbackSettings(Settings):
 
 
 class Fallback(Plugin[FallbackSettings]):
-    stage = Stage.RECOVER
+    stage = Stage.ANYWHERE  # outside a cache, whose old answers go first, or around the target alone: both are right
     recovers = True
 
     def __init__(self, settings: FallbackSettings, context: Context) -> None:

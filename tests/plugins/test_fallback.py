@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from gateway.chain import disorders
 from gateway.errors import (
     BadRequest,
     CircuitOpen,
@@ -20,6 +21,8 @@ from gateway.errors import (
 )
 from gateway.http import Response
 from gateway.testing import answering, opened, ports, request, settings_of
+from plugins.cache import Cache
+from plugins.concurrency_limit import ConcurrencyLimit
 from plugins.fallback import Fallback
 
 EXAMPLE = {"answer": {"status": 503}}
@@ -281,3 +284,8 @@ def test_what_can_seldom_help_is_a_warning():
     assert Fallback.check(settings_of(Fallback, {**OTHER, "methods": ["POST"]}))
     assert not Fallback.check(settings_of(Fallback, {**OTHER, **SORRY, "methods": ["POST"]}))
     assert not Fallback.check(settings_of(Fallback, {**OTHER, "methods": ["GET"]}))
+
+
+def test_outside_a_cache_is_where_it_may_stand():
+    assert disorders([("fallback", Fallback), ("limit", ConcurrencyLimit), ("cache", Cache)]) == []
+    assert disorders([("cache", Cache), ("fallback", Fallback)]) == []
