@@ -287,11 +287,24 @@ def _entries(entries: Sequence[PluginEntry | AnyEntry], path: tuple[Step, ...], 
                         (*path, index, "any", within, "plugin"),
                         f"expected a plugin that finds out who the caller is; {inner.plugin} does not",
                     )
+            yield from _members(entry, (*path, index, "any"))
     for place, entry in _walk(entries, path):
         yield from _entry(entry, place, on_attempt=on_attempt)
         for key, name in upstreams_in(entry.settings):
             if name not in scope.upstreams:
                 yield _no_upstream((*place, "with", *key), name, scope)
+
+
+def _members(entry: AnyEntry, path: tuple[Step, ...]) -> Iterator[Finding]:
+    """Who is let in by one member is let in: there is nothing between asking it and not."""
+    if all(inner.mode is Mode.OFF for inner in entry.any):
+        yield Finding(path, "expected a member that is not off: nobody could come in; switch off the `any` as a whole")
+    for within, inner in enumerate(entry.any):
+        if inner.mode is Mode.SHADOW:
+            expectation = "expected enforce or off: a member in shadow would let in whom it knows; give `any` the mode"
+            yield Finding((*path, within, "mode"), expectation)
+        if inner.when is not None:
+            yield Finding((*path, within, "when"), "expected `when` beside `any`, for all its members together")
 
 
 def _entry(entry: PluginEntry, path: tuple[Step, ...], *, on_attempt: bool) -> Iterator[Finding]:

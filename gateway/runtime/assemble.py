@@ -189,6 +189,8 @@ class Assembly:
     async def _any(self, owner: str, unique: str, entry: AnyEntry) -> Instance:
         members = []
         for number, inner in enumerate(entry.any, 1):
+            if inner.mode.value == "off":
+                continue
             members.append(await self._instance(owner, f"{unique}.{inner.id or inner.plugin}.{number}", inner))
         authenticators = [member.plugin for member in members if isinstance(member.plugin, Authenticator)]
         context = Context(self._services.ports, route=owner, plugin="any", id=unique, mode=entry.mode)

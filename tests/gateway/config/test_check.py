@@ -199,6 +199,30 @@ def app(**keys: str) -> str:
             id="any of what is no authenticator",
         ),
         pytest.param(
+            route(upstream="app", plugins="[{any: [{plugin: 'kinds:Who'}, {plugin: 'kinds:Who', mode: off}]}]"),
+            [],
+            id="any with a member that is off",
+        ),
+        pytest.param(
+            route(upstream="app", plugins="[{any: [{plugin: 'kinds:Who', mode: off}]}]"),
+            [
+                "error routes[0].plugins[0].any: expected a member that is not off: nobody could come in; switch off the `any` as a whole"
+            ],
+            id="any of nobody",
+        ),
+        pytest.param(
+            route(upstream="app", plugins="[{any: [{plugin: 'kinds:Who'}, {plugin: 'kinds:Who', mode: shadow}]}]"),
+            [
+                "error routes[0].plugins[0].any[1].mode: expected enforce or off: a member in shadow would let in whom it knows; give `any` the mode"
+            ],
+            id="any with a member in shadow",
+        ),
+        pytest.param(
+            route(upstream="app", plugins="[{any: [{plugin: 'kinds:Who', when: {path: /a}}]}]"),
+            ["error routes[0].plugins[0].any[0].when: expected `when` beside `any`, for all its members together"],
+            id="any with a member for some requests",
+        ),
+        pytest.param(
             route(upstream="app", plugins="[{plugin: headers, id: a}, {plugin: size_limit, id: a}]"),
             ["error routes[0].plugins[1].id: expected an id of its own; 'a' stands in this list already"],
             id="an id twice",

@@ -177,6 +177,15 @@ async def test_a_refused_successor_leaves_what_it_shared_open(services):
     await first.close()
 
 
+async def test_a_member_of_any_that_is_off_lets_nobody_in(services):
+    two = "{any: [{plugin: 'own:Knows', mode: off}, {plugin: 'own:Knows', id: used}]}"
+    runtime = await build(config(two), services)
+    (entry,) = runtime.chains["all"]
+    assert [member.id for member in entry.members] == ["any.used.2"]
+    assert entry.plugin.members == (entry.members[0].plugin,)
+    await runtime.close()
+
+
 async def test_any_is_one_instance_with_members_that_are_opened(services):
     both = "{any: [{plugin: 'own:Knows'}, {plugin: 'own:Knows'}]}"
     runtime = await build(config(both), services)
