@@ -246,7 +246,7 @@ class RequestValidation(Plugin[RequestValidationSettings]):
             return None
         validator = media.validator
         if validator is not None and not validator.is_valid(value):
-            findings.schema(validator.iter_errors(value), findings.body)
+            findings.schema(validator.failures(value), findings.body)
         return None
 
     @classmethod

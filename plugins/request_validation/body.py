@@ -106,8 +106,8 @@ def _best(media: CheckedMedia, name: str, candidates: Sequence[Any]) -> Any:
     if len(candidates) == 1 or media.validator is None:
         return candidates[0]
     for candidate in candidates:
-        errors = media.validator.iter_errors({name: candidate})
-        if not any(list(error.instance_path)[:1] == [name] for error in errors):
+        errors = media.validator.failures({name: candidate})
+        if errors is not None and not any(list(error.instance_path)[:1] == [name] for error in errors):
             return candidate
     return candidates[0]
 

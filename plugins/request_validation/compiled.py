@@ -22,6 +22,7 @@ from gateway.plugin.openapi import (
     pairs_of,
     shape_of,
 )
+from plugins.request_validation.cost import alternatives, explainable
 from plugins.request_validation.strict import Unreadable, read_json
 from plugins.request_validation.wording import Findings
 
@@ -42,12 +43,13 @@ class Compiler:
         self._translate = Translation(root, legacy=legacy, refuse_hidden=not read_only)
         self.skipped: list[str] = []
 
-    def validator(self, schema: Any, where: str) -> jsonschema_rs.Validator | None:
+    def validator(self, schema: Any, where: str) -> CompiledSchema | None:
         """None for a schema that takes anything. Raises OpenApiError."""
         if schema is None or schema is True or schema == {}:
             return None
         try:
-            return compile_schema(self._translate(schema), formats=self._formats)
+            translated = self._translate(schema)
+            return CompiledSchema(compile_schema(translated, formats=self._formats), alternatives(translated))
         except (OpenApiError, ValueError) as error:
             problem = f"{where}: {str(error).splitlines()[0][:300]}"
             if not self._skip:
@@ -67,6 +69,21 @@ def compile_schema(schema: Any, *, formats: bool = True) -> jsonschema_rs.Valida
         return jsonschema_rs.Draft202012Validator(
             schema, validate_formats=formats, offline=True, pattern_options=patterns
         )
+
+
+class CompiledSchema:
+    """A validator, and how far its failures may be listed."""
+
+    __slots__ = ("_alternatives", "_validator", "is_valid")
+
+    def __init__(self, validator: jsonschema_rs.Validator, fan: int) -> None:
+        self._validator = validator
+        self._alternatives = fan
+        self.is_valid = validator.is_valid
+
+    def failures(self, value: Any) -> Iterable[Any] | None:
+        """What is wrong with a value that is not valid; None if listing it would take too long."""
+        return self._validator.iter_errors(value) if explainable(value, self._alternatives) else None
 
 
 class CheckedParameter:
@@ -164,7 +181,7 @@ class CheckedParameter:
             where = "".join(f"[{token}]" for token in path)
             findings.parameter(name, place, f"{where} {detail}" if where else detail)
 
-        findings.schema(validator.iter_errors(candidates[0]), tell)
+        findings.schema(validator.failures(candidates[0]), tell)
 
 
 class CheckedMedia:

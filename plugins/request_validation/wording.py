@@ -45,8 +45,11 @@ class Findings:
             if entry not in self.entries:
                 self.entries.append(entry)
 
-    def schema(self, errors: Iterable[Any], tell: Callable[[str, Sequence[str | int]], None]) -> None:
-        """What a validator found."""
+    def schema(self, errors: Iterable[Any] | None, tell: Callable[[str, Sequence[str | int]], None]) -> None:
+        """What a validator found; None: it is too much to be listed."""
+        if errors is None:
+            tell("is not valid, and too large to say where", ())
+            return
         for error in errors:
             if self.full:
                 return
