@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import Forbidden, GatewayError, Unauthorized
-from gateway.http import Handler, Request, Response
+from gateway.http import Handler, Request, ReservedFields, Response
 from gateway.plugin import Context, Plugin, Stage
 from gateway.plugin.path import Path, key_of
 from gateway.services.metrics import Counter
@@ -24,7 +24,7 @@ REMEMBERED: Final = 4096
 """Pairs of method and path whose rules are kept."""
 LONGEST_KEY: Final = 512
 OVERRIDES: Final = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
-"""Fields by which frameworks take another method than the request line's."""
+"""Fields by which frameworks take another method than the request line's; `_` is `-` to those behind CGI and WSGI."""
 
 
 USUAL: Final = frozenset(
@@ -103,6 +103,7 @@ class Access(Plugin[AccessSettings]):
         self._fold = settings.ignore_case
         self._rules = tuple(_Rule(rule, ignore_case=self._fold) for rule in settings.rules)
         self._about: dict[tuple[str, str], tuple[_Rule, ...]] = {}
+        self._overrides = ReservedFields(OVERRIDES)
         self._time = context.clock.time
         self._challenge = f'{settings.scheme} realm="{settings.realm or context.route}"'
         decisions = context.metrics.counter(
@@ -132,8 +133,9 @@ class Access(Plugin[AccessSettings]):
         # Case matters in HTTP, but not to every service behind; a rule about DELETE is about delete, too.
         error = self._judge(request, request.method.upper())
         if error is None:
-            for name in OVERRIDES:
-                if name in request.headers:
+            overrides = self._overrides
+            for name in request.headers:
+                if overrides[name]:
                     error = error or self._overridden(request, name)
         if error is not None:
             self.refuse(error)

@@ -205,6 +205,11 @@ OPEN = {"rules": [{**RULES[0], "name": "admin"}, {**RULES[1], "name": "deletes"}
             request("POST", "/x", headers={"X-Method-Override": "delete"}, principal="ada"), 403, id="by another field"
         ),
         pytest.param(
+            request("POST", "/x", headers={"X_HTTP_Method_Override": "DELETE"}, principal="ada"),
+            403,
+            id="by a field as CGI and WSGI read it",
+        ),
+        pytest.param(
             request("POST", "/x", headers=[("X-HTTP-Method", "PUT"), ("X-HTTP-Method", "DELETE")], principal="ada"),
             403,
             id="by the second of two",
