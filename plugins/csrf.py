@@ -73,7 +73,8 @@ class CsrfSettings(Settings):
     )
     methods: tuple[str, ...] = Field(
         default=("POST", "PUT", "PATCH", "DELETE"),
-        description="Methods that are looked at: what they ask for changes something.",
+        description="Methods that are looked at: what they ask for changes something. Upgrades, such as to WebSocket, "
+        "are looked at with any method.",
     )
     same_site: bool = Field(
         default=False, description="Trust pages of the same site, too: all subdomains of the registered domain."
@@ -106,11 +107,14 @@ class Csrf(Plugin[CsrfSettings]):
         self._time = context.clock.time
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
-        if request.method in self._methods:
+        # A WebSocket is opened with a GET that carries cookies, and CORS keeps no other site's page from reading it.
+        # Scripts cannot add a field to that, so no token is asked for.
+        changes = request.method in self._methods
+        if changes or request.upgrade:
             why = self._foreign(request)
             if why:
                 self.refuse(CrossSite(reason=why))
-            if self._token is not None:
+            if changes and self._token is not None:
                 why = await self._token.mistake(request, self._time())
                 if why:
                     self.refuse(InvalidCsrfToken(reason=why))

@@ -183,3 +183,18 @@ def test_settings_that_are_refused(settings):
 def test_a_weak_key_is_warned_of():
     assert Csrf.check(settings_of(Csrf, {"token": {"keys": ["short"]}}))
     assert not Csrf.check(settings_of(Csrf, {"token": TOKEN}))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({"Origin": "http://app.test", "Sec-Fetch-Site": "same-origin"}, 200, id="our own page"),
+        pytest.param({"Origin": "http://evil.test", "Sec-Fetch-Site": "cross-site"}, 403, id="another site's page"),
+        pytest.param({"Origin": "http://evil.test", "Cookie": "sid=1"}, 403, id="in a browser that says less"),
+        pytest.param({"Authorization": "Bearer x"}, 200, id="a program"),
+    ],
+)
+async def test_who_may_open_a_websocket(headers, status):
+    asked = request("GET", "/live", headers=headers, host="app.test")
+    asked.upgrade = "websocket"
+    assert (await exchange(Csrf, {"token": TOKEN}, asked)).status == status
