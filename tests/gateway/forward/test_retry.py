@@ -78,7 +78,10 @@ def test_what_an_end_is(ended, outcome):
 
 def test_every_error_that_may_be_retried_is_in_the_table():
     listed = {type(ended) for ended, outcome in ENDS if outcome is not Outcome.FINAL}
-    assert {error for error in catalogue() if error.retry is not Retry.NEVER} <= listed
+    engine = {
+        error for error in catalogue() if error.__module__ == "gateway.errors"
+    }  # not what other tests have loaded
+    assert {error for error in engine if error.retry is not Retry.NEVER} <= listed
 
 
 def test_an_error_that_an_attempt_plugin_rendered_is_that_error():
