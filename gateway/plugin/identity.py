@@ -118,7 +118,8 @@ def header_value(claims: Mapping[str, Any], paths: tuple[str, ...]) -> str | Non
         text = ",".join(found)
     else:
         return None
-    return text if text.isprintable() else None
+    # White space around a value is not part of it: whoever reads the field would take `admin ` for `admin`.
+    return text if text.isprintable() and text == text.strip() else None
 
 
 def fits(found: Any, wanted: tuple[Any, ...]) -> bool:

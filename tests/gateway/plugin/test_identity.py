@@ -32,6 +32,8 @@ JSON = st.recursive(
         (["a", "b"], "a,b"),
         ("Zoë", "Zoë"),
         pytest.param("a\nb", None, id="a line break"),
+        pytest.param("admin ", None, id="white space that its reader would drop"),
+        pytest.param(["a", " b", ""], "a, b,", id="white space within a list is no end"),
         pytest.param(["a,b", "c"], None, id="a comma would make two of one"),
         pytest.param(["a", 1], None, id="a list of other things"),
         pytest.param({"a": 1}, None, id="an object"),
