@@ -9,10 +9,14 @@ from collections.abc import Callable
 from multidict import CIMultiDict
 
 from gateway.http import Exchange, Request
+from gateway.plugin import Context
 from gateway.services.clock import Deadlines
 from gateway.services.ids import continue_trace, make_trace, request_id
 from gateway.services.log import AccessLog, Sink
+from gateway.services.log.access import record_of
 from gateway.services.metrics import Metrics
+from gateway.testing import ports, settings_of
+from plugins.pii_masking import PiiMasking
 
 NUMBER = 20_000
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -58,6 +62,9 @@ def measure() -> dict[str, float]:
     counter, histogram = metrics.counter("a_total", "A.").child(), metrics.histogram("b_seconds", "B.").child()
     stats = metrics.route("orders").of(200)
     quick, slow = AccessLog(sink), AccessLog(sink, [lambda line: line])
+    context = Context(ports(), route="bench", plugin="pii_masking", id="pii_masking")
+    mask = PiiMasking(settings_of(PiiMasking, {}), context).log_processor()
+    line = record_of(exchange, "2026-11-21T12:00:00.000Z")
     rows = {
         "deadline added and discarded": asyncio.run(_deadlines()),
         "request id": _cost(request_id),
@@ -68,6 +75,7 @@ def measure() -> dict[str, float]:
         "exchange counted": _cost(lambda: stats.record(0.02, 10, 200)),
         "access line": _cost(lambda: quick(exchange)),
         "access line with a processor": _cost(lambda: slow(exchange)),
+        "access line masked": _cost(lambda: mask(line.copy())) - _cost(line.copy),
     }
     sink.close()
     return rows

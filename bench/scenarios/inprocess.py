@@ -53,6 +53,7 @@ SERVICES = {
     "counted": "exchange counted",
     "line": "access line",
     "processed": "access line with a processor",
+    "masked": "access line masked",
 }
 
 
@@ -103,7 +104,10 @@ SCENARIOS = (
         title="What each service takes of it, in process (µs a call)",
         measure=services,
         figures=tuple(Figure(key, name, 2) for key, name in SERVICES.items()),
-        bars=(Bar("a line of the access log, µs", "gateway.line", at_most=2.5),),
+        bars=(
+            Bar("a line of the access log, µs", "gateway.line", at_most=2.5),
+            Bar("masking it, µs", "gateway.masked", at_most=5),
+        ),
         subjects=("gateway",),
         rounds=1,
     ),

@@ -1,0 +1,36 @@
+"""Telephone numbers, as people and programs write them.
+
+No library of numbering plans: it holds tens of megabytes and takes far more than a line may cost. A number counts as
+one if it is international, if it is grouped as in its country, or if a word before it says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_INTERNATIONAL: Final = r"(?:\+|(?<![0-9.])00)[1-9][0-9]{0,2}(?:[ .()/-]{0,2}[0-9]){6,12}"
+_NANP: Final = r"(?:1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
+_TRUNK: Final = r"\(?0[1-9][0-9]{0,4}\)?(?:[ /-][0-9]{2,8}){1,5}"
+PHONES: Final = re.compile(
+    rf"(?<![A-Za-z0-9.+_:-])(?:(?P<international>{_INTERNATIONAL})|(?P<nanp>{_NANP})|(?P<trunk>{_TRUNK}))(?![A-Za-z0-9_]|[.-][0-9])"
+)
+TOLD: Final = re.compile(
+    r"(?i:phone|mobile|tel|cell|fax|call|sms|whatsapp|msisdn|dial)[^0-9\n(+]{0,12}"
+    r"([(+]?[0-9][0-9 ()./-]{5,18}[0-9])(?![A-Za-z0-9_-])"
+)
+_DATE: Final = re.compile(r"0[1-9][ /.-][01]?[0-9][ /.-](?:19|20)[0-9]{2}")
+
+
+def phones(text: str) -> Iterator[tuple[int, int]]:
+    """Where telephone numbers stand."""
+    for match in PHONES.finditer(text):
+        digits = sum(char.isdigit() for char in match[0])
+        if match.lastgroup == "trunk" and (not 9 <= digits <= 12 or _DATE.match(match[0])):
+            continue
+        if digits <= 15:
+            yield match.span()
+    for match in TOLD.finditer(text):
+        if 7 <= sum(char.isdigit() for char in match[1]) <= 15:
+            yield match.span(1)

@@ -1,0 +1,120 @@
+"""What a field is about, by its name: of headers, cookies, parameters, forms and JSON alike."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+_PLAIN: Final = str.maketrans("", "", "-_. []\"'\\")
+
+_SECRET: Final = frozenset(
+    [
+        "authorization",
+        "proxyauthorization",
+        "cookie",
+        "setcookie",
+        "xapikey",
+        "apikey",
+        "password",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "pass",
+        "secret",
+        "token",
+        "bearer",
+        "credential",
+        "credentials",
+        "auth",
+        "otp",
+        "totp",
+        "pin",
+        "pincode",
+        "mfacode",
+        "cvv",
+        "cvc",
+        "cvv2",
+        "cvc2",
+        "csc",
+        "securitycode",
+        "signature",
+        "sig",
+        "hmac",
+        "session",
+        "sessionid",
+        "sid",
+        "phpsessid",
+        "jsessionid",
+        "connectsid",
+        "csrf",
+        "csrftoken",
+        "xsrftoken",
+        "privatekey",
+        "accesskey",
+        "secretkey",
+        "signingkey",
+        "encryptionkey",
+        "awssecretaccesskey",
+        "xamzsecuritytoken",
+        "xamzsignature",
+        "xamzcredential",
+        "xhubsignature",
+        "xhubsignature256",
+        "stripesignature",
+        "assertion",
+        "clientassertion",
+        "samlresponse",
+        "samlrequest",
+        "refreshtoken",
+        "idtoken",
+        "codeverifier",
+        "apitoken",
+        "authtoken",
+        "webhooksecret",
+        "connectionstring",
+        "dsn",
+    ]
+)
+_ENDINGS: Final = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "privatekey",
+    "accesskey",
+    "secretkey",
+    "credential",
+    "credentials",
+    "sessionid",
+    "cvv",
+    "cvc",
+    "signature",
+)
+_QUERY: Final = frozenset({"code", "state", "key", "ticket", "nonce"})
+"""Secret as parameters of a URL; elsewhere these are words like any other."""
+_HARMLESS: Final = frozenset({"nexttoken", "pagetoken", "nextpagetoken", "continuationtoken", "synctoken"})
+_ABOUT: Final = {
+    "email": "email mail emailaddress useremail contactemail recipient",
+    "phone": "phone phonenumber mobile mobilephone mobilenumber tel telephone msisdn fax cell cellphone",
+    "card": "card cardnumber creditcard creditcardnumber ccnumber ccnum pan primaryaccountnumber",
+    "iban": "iban",
+    "government_id": "ssn socialsecurity socialsecuritynumber taxid nationalid passport passportnumber nino nhsnumber"
+    " driverlicense driverslicense driverlicence aadhaar pesel bsn cpf dni nie nif",
+    "personal": "firstname lastname surname givenname familyname fullname maidenname dob dateofbirth birthdate birthday"
+    " street streetaddress homeaddress postaladdress addressline1 addressline2 latitude longitude",
+    "address": "clientip remoteaddr remoteip ipaddress xforwardedfor xrealip forwarded",
+}
+_KNOWN: Final = {name: category for category, names in _ABOUT.items() for name in names.split()}
+
+
+@lru_cache(maxsize=4096)
+def category_of(name: str, *, query: bool = False) -> str | None:
+    """The category of what a field of this name holds; None for one that says nothing."""
+    plain = name.lower().translate(_PLAIN)
+    if plain in _SECRET or (query and plain in _QUERY):
+        return "credential"
+    if plain.endswith(_ENDINGS) and plain not in _HARMLESS:
+        return "credential"
+    return _KNOWN.get(plain)
