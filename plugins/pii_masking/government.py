@@ -174,8 +174,7 @@ class Numbers:
     def __init__(self, countries: tuple[str, ...]) -> None:
         self._kinds = {name: COUNTRIES[name] for name in countries}
         parts = [rf"(?P<{name}>{kind.pattern})" for name, kind in self._kinds.items()]
-        # A look-ahead, so that a number which one country's check refuses is still asked of the others.
-        self._patterns = [re.compile(rf"(?<![A-Za-z0-9.+/_-]){part}(?![A-Za-z0-9_-])") for part in parts]
+        self._patterns = [re.compile(rf"(?<![A-Za-z0-9.+_-]){part}(?![A-Za-z0-9_-])") for part in parts]
 
     def find(self, text: str) -> list[tuple[int, int]]:
         """Where such numbers stand."""

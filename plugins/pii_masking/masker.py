@@ -16,10 +16,7 @@ from plugins.pii_masking.names import category_of
 from plugins.pii_masking.shapes import KEYWORD, LITERALS, PRIVATE_KEY, SCHEMES, SHAPED, URL_CREDENTIALS
 
 Span = tuple[int, int, str]
-_CLASSES: Final = bytes(
-    0x30 if 48 <= c <= 57 else 0x41 if 65 <= c <= 90 else 0x61 if 97 <= c <= 122 or c in b"_-" else 0x20
-    for c in range(256)
-)
+_CLASSES: Final = bytes(0x30 if 48 <= c <= 57 else 0x41 if chr(c).isalpha() and c < 128 else 0x20 for c in range(256))
 _RUNS: Final = bytes(0x61 if (chr(c).isalnum() and c < 128) or c in b"_-" else 0x20 for c in range(256))
 _LONG: Final = b"a" * 16
 _HEX: Final = b"0123456789abcdefABCDEF"
@@ -233,7 +230,11 @@ class Masker:
             yield from ((*match.span(), "email") for match in found.finditer(text))
             yield from ((*match.span(), "credential") for match in URL_CREDENTIALS.finditer(text))
         if "earer" in text or "asic" in text or "BEARER" in text or "BASIC" in text:
-            yield from ((*match.span(1), "credential") for match in SCHEMES.finditer(text))
+            yield from (
+                (*match.span(1), "credential")
+                for match in SCHEMES.finditer(text)
+                if not match[1].islower() or not match[1].isalpha()  # "basic authentication"
+            )
         if long:
             yield from _secrets(text)
         if "-----BEGIN" in text:
@@ -267,7 +268,10 @@ def _cut(text: str, size: int) -> str:
 
 
 def _named(text: str) -> Iterator[Span]:
+    done = 0
     for match in _SEPARATOR.finditer(text):
+        if match.start() < done:  # within a value already found: looked at once, or time would grow with its square
+            continue
         name = _NAME.search(text[max(0, match.start() - 68) : match.start()])
         if name is None:
             continue
@@ -283,11 +287,13 @@ def _named(text: str) -> Iterator[Span]:
             value = _REST.match(text, start)
         elif (value := _QUOTED.match(text, start)) is not None:
             group = value.lastindex or 1
+            done = value.end()
             yield (*value.span(group), category)
             continue
         else:
             value = _BARE.match(text, start)
         if value is not None and value[0] not in {"null", "true", "false", "//", "none", "None"}:
+            done = value.end()
             yield (*value.span(), category)
 
 
@@ -321,10 +327,20 @@ def _secrets(text: str) -> Iterator[Span]:
         yield from ((*match.span(), "secret") for match in SHAPED.finditer(text))
     for match in KEYWORD.finditer(text):
         run = match[1]
-        if _UUID.fullmatch(run) is None and any(c.isdigit() for c in run) and not run.isdigit() and _entropy(run) > 3.5:
+        if (
+            _UUID.fullmatch(run) is None
+            and any(c.isdigit() for c in run)
+            and not run.isdigit()
+            and _entropy(run) > _least(run)
+        ):
             if len(run) == 40 and not run.strip("0123456789abcdef"):
                 continue
             yield (*match.span(1), "secret")
+
+
+def _least(run: str) -> float:
+    """Bits a character from which chance, and no word, has made it: of hexadecimal digits four are the most."""
+    return 3.0 if not run.strip("0123456789abcdefABCDEF") else 3.5
 
 
 def _entropy(text: str) -> float:
@@ -338,7 +354,8 @@ def _addresses(text: str) -> Iterator[Span]:
         for match in pattern.finditer(text):
             if pattern is _V6 and match[0].count(":") < 2:
                 continue
-            if _VERSION.search(text[max(0, match.start() - 48) : match.start()]):
+            before = text[max(0, match.start() - 48) : match.start()]
+            if before.endswith(("://", "://[")) or _VERSION.search(before):  # a URL's host is a machine, not a person
                 continue
             try:
                 given = ipaddress.ip_address(match[0])

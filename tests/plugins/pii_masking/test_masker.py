@@ -81,6 +81,7 @@ NAMES = {
     "form": lambda: ("user=ada&password={}", some(9)),
     "json": lambda: ('{{"client_secret": "{}", "n": 1}}', some(9) + " " + some(3)),
     "python": lambda: ("{{'api_key': '{}'}}", some(9)),
+    "escaped json": lambda: (r'body "{{\"password\":\"{}\"}}"', some(9)),
     "cvv": lambda: ('{{"cvv":{}}}', digits(3)),
     "url": lambda: ("postgres://{}@db.internal/x", f"app:{some(9)}"),
     "bearer": lambda: ("got Bearer {} from it", some(20)),
@@ -127,7 +128,8 @@ CLEAN = {
 }
 BY_HAND = (
     "error code: 404", "status code=200", "token_type=bearer expires", "the state: open", "12 of 4096 attempts",
-    "listening on 127.0.0.1:8080", "::1", "std::vector", "10:15:30", "max_tokens=4096 used",
+    "listening on 127.0.0.1:8080",
+    "target http://10.1.2.3:9000 is down", "::1", "std::vector", "10:15:30", "max_tokens=4096 used",
     "Basic authentication is off",
     "took 12.345 ms", "1 234 567 bytes", "2026-11-21", "range 1000000-2000000", "sha256 is a digest", "@todo", "a @ b",
     "4111111111111112", "DE00370400440532013000", "tracking 1Z999AA10123456784", "isbn 978-3-16-148410-0",
@@ -161,7 +163,10 @@ def test_by_name_nothing_is_missed():
 
 
 def test_recall_and_precision_of_the_rest():
-    wanted = rows(OTHERS, 15)
+    near = [
+        (f"the {word} is {value}", value) for word in ("secret", "api key", "token") for value in (some(40), some(33))
+    ]
+    wanted = [*rows(OTHERS, 15), *near]
     clean = [*rows(CLEAN, 15), *((text, text) for text in BY_HAND)]
     found = len(wanted) - len(misses(wanted))
     wrong = [text for text, _ in clean if MASK.text(text) != text]
