@@ -136,6 +136,10 @@ class ForwardAuth(Authenticator[ForwardAuthSettings]):
     def challenge(self) -> str:
         return f'Forward realm="{self.context.route}"'
 
+    @classmethod
+    def alone(cls, settings: ForwardAuthSettings) -> str:
+        return "response_headers" if settings.response_headers else ""
+
     def cleanse(self, request: Request) -> None:
         """Nothing that the service says of a caller can be said by the caller."""
         if self._ours is not None:
@@ -157,7 +161,7 @@ class ForwardAuth(Authenticator[ForwardAuthSettings]):
         return response
 
     async def authenticate(self, request: Request) -> Principal | None:
-        """As a member of `any:`; `response_headers` play no part there. Raises AuthRefused, AuthUnavailable."""
+        """As a member of `any:`. Raises AuthRefused, AuthUnavailable."""
         yes = await self._ask(request)
         return yes.principal if yes is not None else None
 

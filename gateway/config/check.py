@@ -305,6 +305,10 @@ def _members(entry: AnyEntry, path: tuple[Step, ...]) -> Iterator[Finding]:
             yield Finding((*path, within, "mode"), expectation)
         if inner.when is not None:
             yield Finding((*path, within, "when"), "expected `when` beside `any`, for all its members together")
+        plugin = _class_of(inner)
+        if issubclass(plugin, Authenticator) and (key := plugin.alone(inner.settings)):
+            place = (*path, within, "with", key)
+            yield Finding(place, f"expected an entry of {inner.plugin} by itself for this: `any` only asks who it is")
 
 
 def _entry(entry: PluginEntry, path: tuple[Step, ...], *, on_attempt: bool) -> Iterator[Finding]:

@@ -221,6 +221,12 @@ class Authenticator(Plugin[S]):
         cls.dresses = cls.dress is not Authenticator.dress
         cls.cleanses = cls.cleanse is not Authenticator.cleanse
 
+    @classmethod
+    def alone(cls, settings: S) -> str:
+        """The key of these settings that has no effect in ``any:``, where only `authenticate` is asked; mostly none."""
+        del settings
+        return ""
+
     async def authenticate(self, request: Request) -> Principal | None:
         """Who it is; None if there are no credentials of this kind. Raises GatewayError if they do not hold."""
         raise NotImplementedError

@@ -53,6 +53,10 @@ class HttpSignature(Authenticator[HttpSignatureSettings]):
         names = ("verified", "missing", "invalid", "replayed", "signed", "unsigned")
         self._counts = {name: counts.child(context.route, context.id, name) for name in names}
 
+    @classmethod
+    def alone(cls, settings: HttpSignatureSettings) -> str:
+        return "answers" if settings.answers is not None else ""
+
     async def open(self) -> None:
         if self.context.on_attempt != (self.settings.sign is not None):
             raise ValueError("`sign` stands in an upstream's `attempt` list, `verify` and `answers` in a route's")

@@ -102,6 +102,11 @@ class Mtls(Authenticator[MtlsSettings]):
         elif response.body.whole is None:
             response.body.filter(expiry, changes=False)
 
+    @classmethod
+    def alone(cls, settings: MtlsSettings) -> str:
+        """Whoever is let in by a token must be looked at again, by an entry behind."""
+        return "bound_tokens" if settings.bound_tokens != "off" else ""
+
     @property
     def _must_be_bound(self) -> bool:
         return self.settings.bound_tokens == "required"

@@ -42,7 +42,9 @@ class Hmac(Settings):
     """A keyed hash over parts of the request, as many APIs and webhooks have it."""
 
     secret: Secret = Field(description="The shared secret.")
-    algorithm: Literal["sha256", "sha512", "sha384", "sha1"] = Field(default="sha256", description="The hash function under the key.")
+    algorithm: Literal["sha256", "sha512", "sha384", "sha1"] = Field(
+        default="sha256", description="The hash function under the key."
+    )
     encoding: Literal["hex", "base64"] = Field(default="hex", description="How the signature is written.")
     header: FieldName = Field(default="X-Signature", description="The field that carries it.")
     prefix: str = Field(default="", max_length=64, pattern=r"^[ -~]*$", description="In front, such as `sha256=`.")

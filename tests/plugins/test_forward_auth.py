@@ -184,3 +184,8 @@ async def test_no_answer_of_the_service_breaks_it(value):
     async with asking(NAMED, answering(200, headers={"X-User": value, "X-Groups": value, "X-Scopes": value})) as live:
         assert (await live(request(), target)).status == 200
     assert target.request.principal.id
+
+
+def test_fields_for_the_client_need_an_entry_of_its_own():
+    assert ForwardAuth.alone(settings_of(ForwardAuth, NAMED)) == "response_headers"
+    assert ForwardAuth.alone(settings_of(ForwardAuth, EXAMPLE)) == ""

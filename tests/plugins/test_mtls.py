@@ -403,3 +403,9 @@ async def test_no_other_text_gets_in(noise, chain):
     except UnicodeEncodeError:
         return
     assert (await exchange(Mtls, PROXY, asked)).status == 401
+
+
+@pytest.mark.parametrize(("bound", "key"), [("off", ""), ("present", "bound_tokens"), ("required", "bound_tokens")])
+def test_tokens_are_judged_by_an_entry_of_its_own(bound, key):
+    """In `any:` nobody would look at them again."""
+    assert Mtls.alone(settings_of(Mtls, {"bound_tokens": bound})) == key

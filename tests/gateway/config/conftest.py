@@ -87,10 +87,20 @@ class Who(Authenticator[Settings]):
     pass
 
 
+class LonelySettings(Settings):
+    answers: bool = False
+
+
+class Lonely(Authenticator[LonelySettings]):
+    @classmethod
+    def alone(cls, settings: LonelySettings) -> str:
+        return "answers" if settings.answers else ""
+
+
 @pytest.fixture(autouse=True)
 def kinds() -> Iterator[types.ModuleType]:
     module = types.ModuleType("kinds")
-    for plugin in (Guard, Exact, Needed, Breaker, Either, Answer, Who):
+    for plugin in (Guard, Exact, Needed, Breaker, Either, Answer, Who, Lonely):
         setattr(module, plugin.__name__, plugin)
     module.NotAPlugin = object  # type: ignore[attr-defined]
     sys.modules["kinds"] = module

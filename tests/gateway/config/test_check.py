@@ -204,6 +204,18 @@ def app(**keys: str) -> str:
             id="any with a member that is off",
         ),
         pytest.param(
+            route(upstream="app", plugins="[{any: [{plugin: 'kinds:Lonely'}]}]"),
+            [],
+            id="any of what may stand in it",
+        ),
+        pytest.param(
+            route(upstream="app", plugins="[{any: [{plugin: 'kinds:Lonely', with: {answers: true}}]}]"),
+            [
+                "error routes[0].plugins[0].any[0].with.answers: expected an entry of kinds:Lonely by itself for this: `any` only asks who it is"
+            ],
+            id="any of what would have no effect in it",
+        ),
+        pytest.param(
             route(upstream="app", plugins="[{any: [{plugin: 'kinds:Who', mode: off}]}]"),
             [
                 "error routes[0].plugins[0].any: expected a member that is not off: nobody could come in; switch off the `any` as a whole"

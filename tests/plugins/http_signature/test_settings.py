@@ -30,3 +30,8 @@ def test_signing_settings(change):
 def test_required_components_may_have_parameters():
     made = settings_of(HttpSignature, {"verify": {"keys": [SIGN], "components": ['@query-param;name="id"']}})
     assert [str(each) for each in made.verify.required()] == ['"@query-param";name="id"']
+
+
+def test_answers_are_signed_by_an_entry_of_its_own():
+    made = settings_of(HttpSignature, {"answers": {**SIGN, "components": ["@status"]}})
+    assert HttpSignature.alone(made) == "answers"
