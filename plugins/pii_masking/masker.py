@@ -30,7 +30,7 @@ _BARE: Final = re.compile(r"[^\s&;,\"'<>)}\]\\]{1,8192}")
 _QUOTED: Final = re.compile(r"\"((?:[^\"\\]|\\.){0,8192})\"?|'((?:[^'\\]|\\.){0,8192})'?|\\\"([^\"\\]{0,8192})")
 _REST: Final = re.compile(r"[^\r\n\"']{1,8192}")
 _WHOLE_LINE: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
-_CARD: Final = re.compile(r"(?<![A-Za-z0-9.])[2-6][0-9](?:[ -]?[0-9]){10,40}(?![A-Za-z0-9])")
+_CARD: Final = re.compile(r"(?<![A-Za-z0-9.])[2-6][0-9](?:[ .\u00a0-]?[0-9]){10,40}(?![A-Za-z0-9])")
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _V4: Final = re.compile(r"(?<![0-9A-Za-z._-])[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9A-Za-z_-]|\.[0-9])")
@@ -219,7 +219,7 @@ class Masker:
         return "".join([*parts, text[at:]]) if parts else text
 
     def _find(self, text: str, data: bytes, *, addresses: bool) -> Iterator[Span]:
-        compact = data.translate(_CLASSES, b" .-()")
+        compact = data.translate(_CLASSES, b" .-()\xc2\xa0")
         long = _LONG in data.translate(_RUNS)
         if "=" in text or ":" in text or "%3" in text:
             yield from _named(text)
@@ -332,10 +332,16 @@ def _secrets(text: str) -> Iterator[Span]:
             and any(c.isdigit() for c in run)
             and not run.isdigit()
             and _entropy(run) > _least(run)
+            and _in_one(run)
         ):
             if len(run) == 40 and not run.strip("0123456789abcdef"):
                 continue
             yield (*match.span(1), "secret")
+
+
+def _in_one(run: str) -> bool:
+    """It is no chain of words, such as the name of a file or a rule."""
+    return max(map(len, re.split("[-_/]", run))) >= 16
 
 
 def _least(run: str) -> float:

@@ -71,6 +71,7 @@ _SECRET: Final = frozenset(
         "apitoken",
         "authtoken",
         "webhooksecret",
+        "secretkeybase",
         "connectionstring",
         "dsn",
     ]

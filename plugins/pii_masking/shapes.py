@@ -36,7 +36,7 @@ LITERALS: Final = (
 """One of these stands in any text that has such a secret: looked for first, as that is cheap."""
 SHAPED: Final = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(SHAPES) + ")")
 PRIVATE_KEY: Final = re.compile(PEM)
-URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/@:\"'<>]{0,256}:[^\s/@:\"'<>]{1,256}(?=@)")
+URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/\"'<>]{1,512}(?=@)")
 SCHEMES: Final = re.compile(r"(?<![A-Za-z0-9])(?:[Bb]earer|BEARER|[Bb]asic|BASIC)[ +]{1,2}([A-Za-z0-9._~+/=-]{8,4096})")
 """Credentials after their scheme (RFC 9110 §11.4), wherever they are quoted."""
 KEYWORD: Final = re.compile(

@@ -84,11 +84,14 @@ NAMES = {
     "escaped json": lambda: (r'body "{{\"password\":\"{}\"}}"', some(9)),
     "cvv": lambda: ('{{"cvv":{}}}', digits(3)),
     "url": lambda: ("postgres://{}@db.internal/x", f"app:{some(9)}"),
+    "url with odd signs": lambda: ("https://{}@shop.example/x", f"app:{some(4)}:{some(3)}@{some(4)}"),
     "bearer": lambda: ("got Bearer {} from it", some(20)),
 }
 OTHERS = {
     "visa": lambda: card("4", 16),
     "visa grouped": lambda: grouped(card("4", 16)),
+    "visa dotted": lambda: grouped(card("4", 16), by="."),
+    "visa spaced hard": lambda: grouped(card("4", 16), by="\u00a0"),
     "mastercard": lambda: grouped(card("5" + R.choice("12345"), 16), by="-"),
     "amex": lambda: card("37", 15),
     "iban de": lambda: iban("DE", digits(18)),
@@ -128,7 +131,7 @@ CLEAN = {
 }
 BY_HAND = (
     "error code: 404", "status code=200", "token_type=bearer expires", "the state: open", "12 of 4096 attempts",
-    "listening on 127.0.0.1:8080",
+    "listening on 127.0.0.1:8080", "key rate-limit-orders-by-principal-2",
     "target http://10.1.2.3:9000 is down", "::1", "std::vector", "10:15:30", "max_tokens=4096 used",
     "Basic authentication is off",
     "took 12.345 ms", "1 234 567 bytes", "2026-11-21", "range 1000000-2000000", "sha256 is a digest", "@todo", "a @ b",
