@@ -60,11 +60,18 @@ ACCESS: Final = frozenset(
 )
 """Fields of an access line whose name says nothing of what is in them."""
 UNIQUE: Final = frozenset({"request_id", "trace", "path"})
-IDS: Final = frozenset({"request_id", "trace"})
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
 REMEMBERED: Final = 4096
 REMEMBERED_LENGTH: Final = 256
 """Values and their characters that are remembered as clean: the same few agents, hosts and targets come again."""
+KINDS: Final = {
+    **dict.fromkeys(ACCESS, "text"),
+    **dict.fromkeys(ACCESS & PLACES, "place"),
+    **dict.fromkeys(OWN, "own"),
+    **dict.fromkeys(("request_id", "trace"), "id"),
+    "client": "client",
+}
+"""How the fields of an access line are gone about: one look-up for each of them."""
 DEPTH: Final = 8
 MARGIN: Final = 128
 
@@ -115,13 +122,18 @@ class Masker:
         left = self._budget
         clean, places = self._clean, self._clean_places
         for key, value in line.items():
-            if key in OWN:
+            kind = KINDS.get(key)
+            if kind == "own":
                 continue
-            if key == "client" and type(value) is str:
-                made = self._address(value)
-            elif type(value) is not str:
+            if type(value) is not str:
                 made = self._value(key, value, DEPTH)
-            elif key in ACCESS and value in (places if key in PLACES else clean):
+            elif kind == "client":
+                made = self._address(value)
+            elif (
+                (kind == "text" and value in clean)
+                or (kind == "place" and value in places)
+                or (kind == "id" and _ID.fullmatch(value))
+            ):
                 continue
             elif left <= 0:
                 made = "[cut]"
@@ -139,8 +151,6 @@ class Masker:
         """As `_field`; what was found clean in an access line is not looked at again while it is remembered."""
         if key not in ACCESS:
             return self._field(key, value)
-        if key in IDS and _ID.fullmatch(value):
-            return value
         made = self.text(value, addresses=key not in PLACES)
         if made == value and key not in UNIQUE and len(value) <= REMEMBERED_LENGTH:
             known = self._clean_places if key in PLACES else self._clean
