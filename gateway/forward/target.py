@@ -127,5 +127,6 @@ class LiveTarget:
                 "idle": self.pool.idle,
                 "waiting": self.pool.waiting,
                 "opened": self.pool.opened,
+                "overran": self.pool.overran,
             },
         }

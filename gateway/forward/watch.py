@@ -99,6 +99,14 @@ def _gauges(metrics: Metrics, shown: list[LiveUpstream]) -> None:
             yield (name, target.name, "busy"), pool.total - pool.idle
             yield (name, target.name, "waiting"), pool.waiting
 
+    def overruns() -> Rows:
+        return _first((u.name, t.name, float(t.pool.overran)) for u in latest() for t in u.targets)
+
+    metrics.counter(
+        "upstream_overruns_total",
+        "Connections closed because the target sent more than it had declared, or than was asked for.",
+        _TARGET,
+    ).read = overruns
     metrics.gauge(
         "upstream_target_well", "1 if the target is used, 0 if ill or ejected.", _TARGET, rule="min", read=health
     )

@@ -3,7 +3,9 @@
 `Connection` owns the socket and speaks to the parser. An answer of the plainest form never gets there
 (`gateway.transport.plain`). Rules that llhttp leaves to its user live here and in `gateway.transport.answer.frame`: a
 HEAD answer ends at its head, a body without framing ends with the connection, anything else that ends there was cut,
-and bytes that nobody asked for end the connection.
+and bytes that nobody asked for end the connection. An answer that was whole before them is delivered as it was
+declared, as nginx and Varnish do: services that write a body to HEAD, or a byte too many, are not few, and no byte
+of theirs can get into another exchange, since there is none on that connection any more.
 """
 
 from __future__ import annotations
@@ -65,6 +67,7 @@ class Connection(asyncio.BufferedProtocol):
         "idle_since",
         "loop",
         "lost",
+        "overran",
         "transport",
         "tunnel",
         "used",
@@ -106,6 +109,8 @@ class Connection(asyncio.BufferedProtocol):
         self.idle_since = 0.0
         self.used = 0
         self.lost = False
+        self.overran = False
+        """The target sent more than it had declared, or than was asked for."""
 
     # -- what an exchange does ---------------------------------------------------------------------------------
 
@@ -216,6 +221,7 @@ class Connection(asyncio.BufferedProtocol):
         answer, head = self._answer, self._head
         if answer is None:
             if head is None or head.done() or self.lost:
+                self.overran = head is None and not self.lost
                 self.close()  # bytes that nobody asked for, or waits for: the next answer could not be told from them
                 return
             response = plain_answer(self._held, nbytes) if self._sent and not self._head_only else None
@@ -239,6 +245,7 @@ class Connection(asyncio.BufferedProtocol):
     def _parse(self, answer: Answer, nbytes: int) -> None:
         parser = self._parser
         if parser is None:
+            self.overran = True
             self.close()  # it ended with the head of an answer to HEAD
             return
         try:
@@ -247,8 +254,11 @@ class Connection(asyncio.BufferedProtocol):
             self._switch(answer, bytes(self._buffer[upgrade.args[0] : nbytes]))
             return
         except httptools.HttpParserError as error:
-            self.fail(MalformedAnswer(reason=_why(error)))
-            return
+            if not answer.complete:
+                self.fail(MalformedAnswer(reason=_why(error)))
+                return
+            answer.keep_alive = False  # it is whole; what stands behind it is dropped with the connection
+            self.overran = True
         self._head_bytes += nbytes
         if self._head_bytes > HEAD_LIMIT and not answer.complete:
             self.fail(MalformedAnswer(reason="head or trailers too large"))

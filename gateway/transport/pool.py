@@ -34,6 +34,7 @@ class Pool:
         "endpoint",
         "limits",
         "opened",
+        "overran",
         "ready",
         "total",
     )
@@ -45,6 +46,8 @@ class Pool:
         """Connections that are open or being opened."""
         self.opened = 0
         """Connections ever opened."""
+        self.overran = 0
+        """Connections ever closed because the target sent more than it had declared."""
         self.ready: list[Connection] = []
         """Open and unused, the longest unused first. Read it to see whether `take` has something to give."""
         self._loop = asyncio.get_running_loop()
@@ -142,6 +145,7 @@ class Pool:
 
     def _lost(self, connection: Connection) -> None:
         self.total -= 1
+        self.overran += connection.overran
         if connection in self.ready:
             self.ready.remove(connection)
         if self._waiting:

@@ -320,6 +320,55 @@ async def test_bytes_behind_the_end_of_a_streamed_body_spoil_nothing(service, po
         await until(lambda: connections.total == 0)
 
 
+@pytest.mark.parametrize(
+    ("method", "data", "status", "body"),
+    [
+        pytest.param("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!", 200, b"ok", id="a stray byte"),
+        pytest.param(
+            "GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+            200, b"ok", id="a second answer",
+        ),
+        pytest.param(
+            "GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 302 Found\r\nLocation: //evil\r\nX: ",
+            200, b"ok", id="half a second answer",
+        ),
+        pytest.param(
+            "GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nevil", 200, b"ok",
+            id="behind the last chunk",
+        ),
+        pytest.param(
+            "GET", b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nokevil", 200, b"ok",
+            id="before it closes",
+        ),
+        pytest.param("GET", b"HTTP/1.1 204 No Content\r\n\r\nevil", 204, b"", id="a body where none can be"),
+        pytest.param("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", 200, b"", id="a body for HEAD"),
+        pytest.param(
+            "HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n", 200, b"",
+            id="chunks for HEAD",
+        ),
+        pytest.param("HEAD", b"HTTP/1.1 404 No\r\n\r\nevil", 404, b"", id="a body until the end for HEAD"),
+    ],
+)  # fmt: skip
+async def test_an_answer_with_more_behind_it_is_delivered_and_its_connection_ends(
+    service, pool, timing, until, method, data, status, body
+):
+    async def conduct(seen):
+        if seen.connection == 1:
+            await seen.send(data)
+        else:
+            await seen.answer(b"next")
+
+    target = await service(conduct)
+    connections = pool(target.url)
+    first = await send(connections, get(method), "/", b"t", timing())
+    assert (first.status, await body_of(first)) == (status, body)
+    await until(lambda: connections.total == 0)
+    assert connections.overran == 1
+    second = await send(connections, get(), "/", b"t", timing())  # never on the same connection
+    assert (second.status, await body_of(second)) == (200, b"next")
+    assert (target.connections, connections.overran) == (2, 1)
+
+
 async def test_trailers_without_end_are_given_up(service, pool, timing, until):
     trailers = b"".join(b"X-%d: %b\r\n" % (number, b"y" * 1000) for number in range(1000))
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
