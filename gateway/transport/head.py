@@ -1,7 +1,9 @@
 """The request's head as it goes to a target: one pass over the client's fields, one join.
 
 What is about the client's connection only is dropped (RFC 9110 §7.6.1); Host, framing, forwarding fields, ``Via``
-(§7.6.3), request id and trace context are the gateway's to write.
+(§7.6.3), request id and trace context are the gateway's to write. Forwarding fields of clients that are no trusted
+proxies are gone by now (`gateway.http.screen`, before any plugin): one that is here was set by a plugin, and stands for
+the gateway's own.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ def _pass_on(request: Request, fields: Fields, peer: Peer, out: list[bytes]) -> 
             plain = False
             if kind != _TRACESTATE or _goes_on(request, value):
                 out.append(name + b": " + value)
-        elif peer.trusted and (kind in (_FORWARDED_FOR, _FORWARDED_OTHER, _FORWARDED)):
+        elif kind in (_FORWARDED_FOR, _FORWARDED_OTHER, _FORWARDED):
             forwarded = forwarded or []
             forwarded.append((kind, name, value))
     if named:
@@ -119,10 +121,11 @@ def _framing(request: Request, length: int | None) -> bytes:
 
 
 def _continued(peer: Peer, host: str, given: list[tuple[int, bytes, bytes]]) -> bytes:
-    """The forwarding lines behind a trusted proxy: its own are kept and this hop is added."""
-    address = (peer.address or "unknown").encode()
-    chain = b", ".join([value for kind, _, value in given if kind == _FORWARDED_FOR] + [address])
-    lines = [b"X-Forwarded-For: " + chain]
+    """The forwarding lines where some are given: a trusted proxy's are kept and this hop is added, a plugin's stay."""
+    chain = [value for kind, _, value in given if kind == _FORWARDED_FOR]
+    if peer.trusted or not chain:
+        chain.append((peer.address or "unknown").encode())
+    lines = [b"X-Forwarded-For: " + b", ".join(chain)]
     kept = {name.lower() for kind, name, _ in given if kind == _FORWARDED_OTHER}
     lines += [name + b": " + value for kind, name, value in given if kind == _FORWARDED_OTHER]
     if b"x-forwarded-proto" not in kept:
@@ -131,5 +134,7 @@ def _continued(peer: Peer, host: str, given: list[tuple[int, bytes, bytes]]) -> 
         lines.append(b"X-Forwarded-Host: " + host.encode("utf-8", "surrogateescape"))
     elements = [value for kind, _, value in given if kind == _FORWARDED]
     if elements:
-        lines.append(b"Forwarded: " + b", ".join([*elements, peer.element(host)]))
+        if peer.trusted:
+            elements.append(peer.element(host))
+        lines.append(b"Forwarded: " + b", ".join(elements))
     return b"\r\n".join(lines)

@@ -13,12 +13,14 @@ routes:
   - name: told
     match: {path: /told}
     plugins:
-      - {plugin: headers, with: {request: {set: {X-Forwarded-Prefix: /told, X-User: gateway}}}}
+      - plugin: headers
+        with: {request: {set: {X-Forwarded-Prefix: /told, X-Forwarded-Proto: https, X-User: gateway}}}
     upstream: service
 """
 FORGED = {
     "X-Forwarded-For": "10.1.1.1",
     "X-Forwarded-Prefix": "/admin",
+    "X-Forwarded-Proto": "ftp",
     "X-Real-IP": "127.0.0.1",
     "X_Forwarded_For": "127.0.0.1",
     "X_User": "root",
@@ -36,6 +38,8 @@ async def test_strangers_say_nothing_of_themselves_and_plugins_may():
     assert not {"X-Forwarded-Prefix", "X-Real-IP", "X_Forwarded_For"} & set(plain)
     assert (plain["X-Kept"], plain["X_User"]) == ("1", "root")
     assert (told.getall("X-Forwarded-Prefix"), told.getall("X-User")) == (["/told"], ["gateway"])
+    assert (plain.getall("X-Forwarded-Proto"), told.getall("X-Forwarded-Proto")) == (["http"], ["https"])
+    assert told["X-Forwarded-For"] == "127.0.0.1"
     assert "X_User" not in told, "the same to WSGI"
 
 

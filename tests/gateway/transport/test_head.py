@@ -36,13 +36,28 @@ FORWARDING = ["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http", "X-Forwar
                      id="hop-by-hop fields are dropped"),
         pytest.param([("Host", "evil"), ("Content-Length", "9"), ("Transfer-Encoding", "chunked"), ("Expect", "x")], [],
                      id="framing and Host are ours to write"),
-        pytest.param([("X-Forwarded-For", "1.2.3.4"), ("Forwarded", "for=1.2.3.4")], [],
-                     id="a stranger does not say for whom it speaks"),
     ],
 )  # fmt: skip
 def test_fields_of_the_client(fields, passed):
     found = lines(a_request(*fields))
     assert found == ["GET / HTTP/1.1", "Host: t:1", *passed, *FORWARDING, "Via: 1.1 sidegate"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param([("X-Forwarded-Host", "pub.example")],
+                     [FORWARDING[0], "X-Forwarded-Host: pub.example", FORWARDING[1]], id="the host"),
+        pytest.param([("X-Forwarded-Proto", "https")],
+                     [FORWARDING[0], "X-Forwarded-Proto: https", FORWARDING[2]], id="the scheme"),
+        pytest.param([("X-Forwarded-For", "1.2.3.4")],
+                     ["X-Forwarded-For: 1.2.3.4", *FORWARDING[1:]], id="the client"),
+        pytest.param([("Forwarded", "for=1.2.3.4")],
+                     [*FORWARDING, "Forwarded: for=1.2.3.4"], id="in the standard's words"),
+    ],
+)  # fmt: skip
+def test_what_a_plugin_says_of_the_client_stands_for_our_own(fields, expected):
+    assert lines(a_request(*fields)) == ["GET / HTTP/1.1", "Host: t:1", *expected, "Via: 1.1 sidegate"]
 
 
 def test_a_trusted_proxy_is_continued():
