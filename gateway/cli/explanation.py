@@ -18,7 +18,7 @@ from gateway.config.dump import dump_masked
 from gateway.config.entry import AnyEntry, PluginEntry, When
 from gateway.config.load import Loaded
 from gateway.config.model import Route, Upstream
-from gateway.errors import BadRequest, GatewayError, MethodNotAllowed, RouteNotFound, UriTooLong
+from gateway.errors import GatewayError, MethodNotAllowed, RouteNotFound, UpgradeRefused, UriTooLong
 from gateway.forward.balance import ConsistentHash, key_of
 from gateway.forward.retry import IDEMPOTENT
 from gateway.forward.select import select
@@ -100,8 +100,9 @@ class Explanation:
         limit = max(config.limits_of(listener).url for listener in config.listeners)
         if len(request.path) + len(request.query) > limit:
             raise UriTooLong(reason=f"longer than `limits.url`, {limit} bytes")
-        if request.method in ("CONNECT", "TRACE"):
-            raise BadRequest(reason=f"{request.method} is not taken")
+        traced = any(listener.trace for listener in config.listeners)
+        if request.method == "CONNECT" or (request.method == "TRACE" and not traced):
+            raise UpgradeRefused(reason=f"{request.method} is not taken")
         pairs = [((place, route), route.match) for place, route in enumerate(config.routes)]
         table = RouteTable(pairs, ignore_case=config.routing.ignore_case)
         sent = request.path

@@ -106,6 +106,11 @@ class Listener(Settings):
         description="Every connection begins with a PROXY protocol header (v1 or v2) that says the client's address. "
         "Taken from `trusted_proxies` only; others are turned away.",
     )
+    trace: bool = Field(
+        default=False,
+        description="Whether TRACE requests are taken. It has a service repeat what it was sent, cookies and tokens "
+        "included, so only for diagnosis. CONNECT never is: this is no forward proxy.",
+    )
     limits: Limits | None = Field(default=None, description="Limits that differ from the gateway's on this listener.")
 
     @model_validator(mode="after")

@@ -59,9 +59,11 @@ class EdgeLimits:
     keep_alive: float = 75.0
     linger: float = 1.0
     connections: int = 65536
+    trace: bool = False
+    """Whether TRACE requests are taken."""
 
     @classmethod
-    def of(cls, limits: Limits) -> EdgeLimits:
+    def of(cls, limits: Limits, *, trace: bool = False) -> EdgeLimits:
         """What the configuration says, in the parser's terms: one field may be as large as the section."""
         return cls(
             url=limits.url,
@@ -75,21 +77,19 @@ class EdgeLimits:
             send_rate=limits.min_send_rate or 0,
             keep_alive=limits.keepalive_idle,
             connections=limits.connections,
+            trace=trace,
         )
 
 
 class Edge:
     """One worker's front side. ``runtime`` is replaced by a reload; an exchange keeps the one it began with."""
 
-    def __init__(
-        self, runtime: Serves, limits: EdgeLimits, wheel: Wheel, trusted: Iterable[Network] = (), *, trace: bool = False
-    ) -> None:
+    def __init__(self, runtime: Serves, limits: EdgeLimits, wheel: Wheel, trusted: Iterable[Network] = ()) -> None:
         self.loop = asyncio.get_running_loop()
         self.runtime = runtime
         self.connections: set[ClientConnection] = set()
         self.trusted: tuple[Network, ...] = ()
         self.configure(limits, wheel, trusted)
-        self.allow_trace = trace
         self.draining = False
         self.accepted = 0
         self.refused_connections = 0

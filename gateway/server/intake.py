@@ -207,7 +207,7 @@ def _is_ipv6(text: str) -> bool:
 def _unusual(edge: Edge, message: Any) -> None:
     if message.version not in ((1, 1), (1, 0)):
         raise VersionNotSupported
-    if message.method == "CONNECT" or (message.method == "TRACE" and not edge.allow_trace):
+    if message.method == "CONNECT" or (message.method == "TRACE" and not edge.limits.trace):
         raise UpgradeRefused(reason=message.method)
     if message.chunked and message.version == (1, 0):
         raise MalformedMessage(reason="Transfer-Encoding in HTTP/1.0")  # RFC 9112 §6.1

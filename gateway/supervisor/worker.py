@@ -66,7 +66,7 @@ class Worker:
         runtime = self.succession.current
         assert runtime is not None
         for number, listener in enumerate(self.config.listeners):
-            limits = EdgeLimits.of(self.config.limits_of(listener))
+            limits = EdgeLimits.of(self.config.limits_of(listener), trace=listener.trace)
             edge = Edge(runtime, limits, self.services.wheel, self.config.trusted_proxies)
             self.edges.append(edge)
             bound = self._sockets[number] if self._sockets is not None else None
@@ -82,7 +82,7 @@ class Worker:
     def _publish(self, runtime: Runtime) -> None:
         for edge, listener in zip(self.edges, runtime.config.listeners, strict=False):
             edge.runtime = runtime
-            limits = EdgeLimits.of(runtime.config.limits_of(listener))
+            limits = EdgeLimits.of(runtime.config.limits_of(listener), trace=listener.trace)
             edge.configure(limits, self.services.wheel, runtime.config.trusted_proxies)
             edge.dismiss(runtime.lets_stay)
         for bound, listener, tls in zip(self.listeners, runtime.config.listeners, self._handshakes, strict=False):

@@ -93,7 +93,7 @@ class Running:
     def _publish(self, runtime: Runtime) -> None:
         for edge, listener in zip(self.edges, runtime.config.listeners, strict=False):
             edge.runtime = runtime
-            limits = EdgeLimits.of(runtime.config.limits_of(listener))
+            limits = EdgeLimits.of(runtime.config.limits_of(listener), trace=listener.trace)
             edge.configure(limits, self.services.wheel, runtime.config.trusted_proxies)
             edge.dismiss(runtime.lets_stay)
 
@@ -102,7 +102,7 @@ class Running:
         await self.succession.prepare(config)
         self.succession.commit()
         for listener in config.listeners:
-            limits = EdgeLimits.of(config.limits_of(listener))
+            limits = EdgeLimits.of(config.limits_of(listener), trace=listener.trace)
             edge = Edge(self.runtime, limits, self.services.wheel, config.trusted_proxies)
             self.edges.append(edge)
             self.listeners.append(await open_listener(listener, edge))

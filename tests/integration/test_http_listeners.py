@@ -111,3 +111,22 @@ async def test_options_of_the_server_as_a_whole_is_answered_here():
     assert b"Content-Length: 0\r\n" in whole
     assert one.startswith(b"HTTP/1.1 200 ")
     assert asked == ["/x"]
+
+
+async def test_trace_is_taken_where_a_listener_says_so_until_a_reload_says_otherwise():
+    config = """
+    admin: off
+    listeners: [{bind: "127.0.0.1:0", trace: "${TRACE}"}]
+    upstreams: {service: {targets: ["${TARGET}"]}}
+    routes: [{name: all, upstream: service}]
+    """
+    async with origin() as service, running(config, TARGET=service.url, TRACE="true") as gateway:
+        taken = await gateway.fetch("TRACE", "/x")
+        tunnel = await ask(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", gateway.listeners[0].port)
+        await gateway.reload(config, TARGET=service.url, TRACE="false")
+        refused = await gateway.fetch("TRACE", "/x")
+        asked = [(request.method, request.path) for request in service.requests]
+    assert taken.status == 200
+    assert tunnel.startswith(b"HTTP/1.1 405 ")
+    assert refused.status == 405
+    assert asked == [("TRACE", "/x")]

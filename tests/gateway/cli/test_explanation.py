@@ -53,7 +53,8 @@ def test_a_host_header_wins_over_the_url():
     ("method", "url", "status"),
     [
         pytest.param("GET", "/" + "x" * 9000, 414, id="a path beyond limits.url"),
-        pytest.param("TRACE", "/", 400, id="TRACE"),
+        pytest.param("TRACE", "/", 405, id="TRACE"),
+        pytest.param("CONNECT", "/", 405, id="CONNECT"),
         pytest.param("GET", "/a/%252e", 400, id="encoded twice"),
         pytest.param("GET", "/b", 404, id="no route"),
         pytest.param("PUT", "/a/", 405, id="no method"),
@@ -64,6 +65,11 @@ def test_refused(method: str, url: str, status: int):
     found = told(text, method, url)
     assert found["refused"]["status"] == status
     assert "ways" not in found
+
+
+def test_trace_where_a_listener_takes_it():
+    text = SERVICES + "listeners: [{bind: :8080}, {bind: :8081, trace: true}]\nroutes: [{name: a, upstream: one}]"
+    assert "refused" not in told(text, "TRACE", "/")
 
 
 def test_the_nearest_candidate_comes_first():

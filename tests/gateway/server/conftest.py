@@ -183,7 +183,6 @@ async def front() -> AsyncIterator[Callable[..., Awaitable[Front]]]:
             preface: Any = None,
             first_byte: float = 15.0,
             idle: float = 300.0,
-            **edge_options: Any,
         ) -> Front:
             wheel = Wheel()
             pool = None
@@ -194,7 +193,7 @@ async def front() -> AsyncIterator[Callable[..., Awaitable[Front]]]:
                 handle = forward(pool, timing)
             runtime = StubRuntime(handle)
             networks = [ipaddress.ip_network(each) for each in trusted]
-            edge = Edge(runtime, limits, wheel, networks, **edge_options)
+            edge = Edge(runtime, limits, wheel, networks)
             server = await edge.loop.create_server(EdgeServer(edge, preface), "127.0.0.1", 0)
             stack.push_async_callback(stop, server, edge, wheel)
             return Front(server.sockets[0].getsockname()[1], edge, runtime, pool)

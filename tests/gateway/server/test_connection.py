@@ -321,7 +321,7 @@ async def test_targets(front, line: bytes, host: bytes, seen: tuple[str, str, st
 
 
 async def test_trace_where_it_is_allowed(front):
-    gateway = await front(path, trace=True)
+    gateway = await front(path, limits=EdgeLimits(trace=True, linger=0.05))
     async with await gateway.connect() as wire:
         await wire.send(b"TRACE /a HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await wire.answer()).status == 200
