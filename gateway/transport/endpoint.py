@@ -72,6 +72,8 @@ class Endpoint:
     _expires: float = field(init=False, default=0.0)
     _asked: float = field(init=False, default=0.0)
     _lookup: asyncio.Task[None] | None = field(init=False, default=None)
+    _unknown: str = field(init=False, default="no addresses")
+    """Why the last look-up that failed did."""
     _failed: dict[tuple[str, int], float] = field(init=False, default_factory=dict)
     _gone: frozenset[str] = field(init=False, default=frozenset())
 
@@ -146,6 +148,8 @@ class Endpoint:
         if not self._addresses and lookup is not None:
             await asyncio.shield(lookup)
         found = self._addresses
+        if not found:  # it was asked for a moment ago, and is not to be again yet
+            raise OSError(self._unknown)
         if len(found) < 2:
             return found
         found = random.sample(found, len(found))
@@ -174,7 +178,8 @@ class Endpoint:
         self._asked = loop.time()
         try:
             found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, family=_FAMILIES[self.family])
-        except OSError:
+        except OSError as error:
+            self._unknown = str(error)
             self._expires = loop.time() + min(self.ttl, _SOONEST)
             raise
         before = self._addresses

@@ -173,6 +173,18 @@ async def test_a_name_without_addresses_is_an_error_and_asked_for_again(service,
 
 
 @patchable
+@pytest.mark.parametrize("broken", [pytest.param(True, id="it fails"), pytest.param(False, id="it has no address")])
+async def test_a_name_that_leads_nowhere_is_the_same_error_each_time(pool, timing, monkeypatch, broken):
+    resolver = Resolver(monkeypatch)
+    resolver.broken = broken
+    connections = pool(Endpoint("http://svc.test"))
+    for _ in range(3):  # the later ones come before the name may be asked for again
+        with pytest.raises(ConnectFailed) as caught:
+            await get(connections, timing)
+        assert ("no answer" if broken else "no addresses") in caught.value.reason
+
+
+@patchable
 async def test_a_dead_name_is_not_asked_for_at_each_request(pool, timing, monkeypatch, refused_url):
     endpoint = Endpoint("http://svc.test")
     resolver = Resolver(monkeypatch, ("127.0.0.1", int(refused_url.rsplit(":", 1)[1])))
