@@ -179,6 +179,8 @@ def set_level(level: str) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.getLogger().setLevel(logging.DEBUG if number <= logging.DEBUG else max(number, logging.WARNING))
     logging.getLogger("gateway").setLevel(number)
+    # It tells of each change in the watched folder, and a log file in there changes with each line that is told.
+    logging.getLogger("watchfiles").setLevel(max(number, logging.WARNING))
 
 
 def more_verbose() -> str:

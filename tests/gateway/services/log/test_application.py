@@ -36,7 +36,7 @@ class Memory(Sink):
 @pytest.fixture(autouse=True)
 def as_before():
     """`configure` is for a process of its own; what it turns is turned back."""
-    loggers = [logging.getLogger(name) for name in ("", "gateway")]
+    loggers = [logging.getLogger(name) for name in ("", "gateway", "watchfiles")]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     yield
     for logger, level, handlers in before:
@@ -180,6 +180,13 @@ def test_libraries_speak_up_only_in_debug():
     for level, library in (("info", logging.WARNING), ("error", logging.ERROR), ("debug", logging.DEBUG)):
         set_level(level)
         assert logging.getLogger("some.library").getEffectiveLevel() == library
+
+
+def test_a_log_file_in_the_watched_folder_does_not_feed_itself():
+    set_level("debug")
+    assert not logging.getLogger("watchfiles.main").isEnabledFor(logging.INFO)
+    set_level("error")
+    assert not logging.getLogger("watchfiles.main").isEnabledFor(logging.WARNING)
 
 
 def test_a_level_nobody_knows_starts_from_info():
