@@ -22,7 +22,7 @@ from plugins.cache.command import COMMAND
 from plugins.cache.condition import merged
 from plugins.cache.counts import Counts
 from plugins.cache.dates import format_date
-from plugins.cache.entry import Entry, Place, Since, fields_of_lines, update_lines
+from plugins.cache.entry import Entry, Place, Since, fields_of_lines, update_lines, without
 from plugins.cache.fetch import Fetch
 from plugins.cache.flight import Flight, Landed
 from plugins.cache.freshness import Terms, Unstored, judge
@@ -33,7 +33,7 @@ from plugins.cache.posted import keep_posted
 from plugins.cache.purge import Kind, Purge, related
 from plugins.cache.settings import CacheSettings
 from plugins.cache.shelf import Shelf
-from plugins.cache.vary import Selecting, chosen_by
+from plugins.cache.vary import Selecting, chosen_by, vary_of
 from plugins.cache.views import views_of
 from plugins.cache.visit import Visit
 
@@ -205,12 +205,14 @@ class Cache(Plugin[CacheSettings]):
         for line in response.headers.getall("Age", ()):
             headers.add("Age", line)
         terms = judge(entry.status, headers, self.rules, authorized=authorized, asked=asked, arrived=arrived)
-        if isinstance(terms, Unstored):
+        if isinstance(terms, Unstored) or vary_of(headers.getall("Vary", ())) != entry.selecting:
+            # Not to be kept, or told apart by other fields than those by which it was found (RFC 9111 §4.1).
             self.shelf.discard(entry)
             terms, keeps = Terms(0.0, 0.0, True, True, 0.0, 0.0, 0.0, True), False
         else:
             keeps = not self.shelf.purges.missed_by(entry.url, entry.groups, since.seq)
-        made = entry.refreshed(lines, since)
+        unstored = terms.unstored_fields | self.private_fields
+        made = entry.refreshed(without(lines, frozenset(name.encode() for name in unstored)), since)
         made.delay, made.hits = entry.delay, entry.hits
         made.hold(terms, self.clock.now(), arrived, self.settings.early_refresh)
         if keeps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -18,6 +19,9 @@ Directives = Mapping[str, str | None]
 """Name in lower case → argument, None without one. Of a directive given twice the first counts (RFC 9111 §4.2.1)."""
 
 NONE: Final[Directives] = MappingProxyType({})
+FORBIDDING: Final = frozenset({"no-store", "no-cache", "private"})
+_FIELD: Final = re.compile(r"[!#$%&*+.^_`|~0-9a-z-]+")
+"""A field's name, without the apostrophe that RFC 9110 §5.6.2 allows and only mistakes have."""
 
 
 def parse_directives(lines: Sequence[str]) -> Directives:
@@ -43,6 +47,11 @@ def _parse(text: str) -> Directives:
             found[key] = argument
         elif key in ("no-cache", "private") and argument is None:
             found[key] = None  # without field names it forbids more
+        if (forbids := key.partition(";")[0]) in FORBIDDING and forbids != key:
+            found[forbids] = None
+    if text.count('"') % 2:  # a quote that is never closed must not hide what forbids
+        words = {part.partition("=")[0].strip(' \t"').lower() for part in text.split(",")}
+        found.update(dict.fromkeys(FORBIDDING & words))
     return MappingProxyType(found)
 
 
@@ -97,7 +106,9 @@ def fields_of(directives: Directives, name: str) -> frozenset[str] | None:
     value = directives.get(name)
     if not value or value == "?":
         return None
-    return frozenset(part.strip().lower() for part in value.split(",")) - {""} or None
+    names = frozenset(part.strip().lower() for part in value.split(",")) - {""}
+    # What is no list of names is not guessed at: then it is about the whole answer.
+    return names if names and all(_FIELD.fullmatch(name) for name in names) else None
 
 
 def delta_seconds(lines: Iterable[str]) -> int:

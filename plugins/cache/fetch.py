@@ -170,7 +170,8 @@ class Fetch:
             if self._serves_on_error(entry):
                 self._stale(entry, "detail=stale-if-error")
                 return
-            if isinstance(error, UNREACHABLE) and now < entry.disconnected_until:
+            lasts = now < entry.disconnected_until and not self.cache.shelf.purged(entry)
+            if isinstance(error, UNREACHABLE) and lasts:
                 self._stale(entry, "detail=disconnected")
                 return
         self.flight.land(Landed(error=error))
@@ -193,7 +194,13 @@ class Fetch:
         made = self.cache.freshen(entry, response, asked, since=self.flight.since, authorized=self.authorized)
         made.delay = self.cache.clock.now() - began
         self.flight.land(
-            Landed(entry=made, note="fwd-status=304; stored", result="revalidated", shared=made.terms.fresh)
+            Landed(
+                entry=made,
+                note="fwd-status=304; stored",
+                result="revalidated",
+                shared=made.terms.fresh,
+                own=own_lines(response, made.terms.own_fields),
+            )
         )
         self.flight.finish(made.body)
         return True

@@ -155,7 +155,7 @@ def judge(
         named_fields |= named
     addressed = "public" in directives or "s-maxage" in directives
     may_share = addressed or "must-revalidate" in directives
-    if authorized and not may_share and rules.override is not Override.ALL:
+    if authorized and not may_share:  # whatever an operator says of how long answers hold
         return Unstored.AUTHORIZATION
     if any("*" in line for line in headers.getall("Vary", ())):
         return Unstored.VARY
@@ -212,7 +212,7 @@ def _lifetime(
     given = rules.ttl_by_status.get(status)
     if given is None and status in NEGATIVE and rules.negative_ttl:
         given = rules.negative_ttl
-    elif given is None and (status in HEURISTIC or "public" in directives):
+    elif given is None and status not in NEGATIVE and (status in HEURISTIC or "public" in directives):
         given = rules.ttl
     if given is not None and rules.override is not Override.OFF:
         return given, True

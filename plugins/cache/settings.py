@@ -136,13 +136,13 @@ class CacheSettings(Settings):
     )
     ttl: Duration | Mapping[str, Duration] | None = Field(
         default=None,
-        description="How long answers hold that do not say so: one for the usual statuses, or by status such as "
+        description="How long answers hold that do not say so: one for the usual successes, or by status such as "
         "`{200: 5m, 404: 10s}`. Unset: a tenth of the time since `Last-Modified`, else not kept.",
     )
     override: Override = Field(
         default=Override.OFF,
         description="`lifetime`: `ttl` also replaces what the origin says. `all`: `Cache-Control` and `Expires` are "
-        "not read at all, `no-store` and `private` included.",
+        "not read at all, `no-store` and `private` included. What `Authorization` forbids stays forbidden.",
     )
     negative_ttl: Duration = Field(
         default=0.0, description="As `ttl` for 404, 405, 410, 414 and 501. 0: only if the origin says so."

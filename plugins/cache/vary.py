@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Final
 
 from multidict import MultiMapping
 
 from plugins.cache.directives import split_list
+
+LONGEST: Final = 4096
+"""Characters of a value that are brought into a normal form."""
 
 MOST_FIELDS: Final = 16
 """Names in a ``Vary`` beyond which an answer is not kept: nobody would ask for it again."""
@@ -39,7 +43,9 @@ def _normal(name: str, lines: Iterable[str]) -> str:
     text = ",".join(lines)
     if not text and not list(lines):
         return "-"
-    return "=" + _NORMAL.get(name, _members)(text[:4096])
+    if len(text) > LONGEST:  # two that differ at their ends are two
+        return "#" + blake2b(text.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
+    return "=" + _NORMAL.get(name, _members)(text)
 
 
 @lru_cache(maxsize=2048)

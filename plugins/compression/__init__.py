@@ -24,6 +24,8 @@ ASIDE: Final = 65_536
 """Bytes from which a whole body is coded in a thread: on the loop it would hold others up for a millisecond."""
 GRACE: Final = 262_144
 """Bytes up to which a body may be of any ratio."""
+MOST_EMPTY: Final = 100
+"""Members of a compressed request that hold nothing: each costs a new decoder, and an honest sender makes none."""
 REMEMBERED: Final = 1024
 """Media types and `Accept-Encoding` values whose meaning is kept; clients send few."""
 _EVENTS: Final = "text/event-stream"
@@ -179,13 +181,13 @@ class _Coding:
 class _Uncoding:
     """A filter that undoes a coding and keeps to its limits."""
 
-    __slots__ = ("_came", "_limits", "_made", "_refuse", "_told", "_went")
+    __slots__ = ("_came", "_empty", "_limits", "_made", "_refuse", "_told", "_went")
 
     def __init__(self, made: Decoder, limits: Decompress, refuse: Callable[[GatewayError], None]) -> None:
         self._made = made
         self._limits = limits
         self._refuse = refuse
-        self._came = self._went = 0
+        self._came = self._went = self._empty = 0
         self._told = False
 
     def feed(self, chunk: bytes) -> bytes:
@@ -195,6 +197,10 @@ class _Uncoding:
             part = self._made.feed(chunk)
             if not part and not self._made.more:
                 return b"".join(parts)
+            if not part:
+                self._empty += 1
+                if self._empty > MOST_EMPTY:
+                    raise Undecodable("The body is not usable.", reason="a compressed body of empty members")
             parts.append(part)
             self._went += len(part)
             self._check()

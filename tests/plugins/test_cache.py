@@ -229,6 +229,8 @@ AGE = [
     ),
 ]
 
+LONG_COOKIE = "consent=" + "c" * 5000
+
 STORING = [
     pytest.param(not_kept("no-store, max-age=3600"), id="§5.2.2.5 no-store"),
     pytest.param(not_kept("max-age=3600, No-StOrE"), id="§5.2.2.5 no-store in any case"),
@@ -253,6 +255,56 @@ STORING = [
         ],
         id="§5.2.2.4 no-cache of fields",
     ),
+    pytest.param(
+        [
+            fetched(say=[("Cache-Control", 'no-cache="Set-Cookie", max-age=2'), ("ETag", '"a"')]),
+            validated(
+                after=3,
+                status=304,
+                gets=200,
+                say=[("Cache-Control", 'no-cache="Set-Cookie", max-age=60'), ("Set-Cookie", "sid=ann")],
+                has={"Set-Cookie": "sid=ann"},
+            ),
+            cached(lacks=["Set-Cookie"]),
+        ],
+        id="§5.2.2.4 no-cache of a cookie that comes with a 304",
+    ),
+    pytest.param(
+        [
+            fetched(say=[("Cache-Control", "max-age=2"), ("ETag", '"a"')], ask={"Cookie": "ann"}),
+            validated(
+                after=3,
+                status=304,
+                gets=200,
+                ask={"Cookie": "ann"},
+                say=[("Cache-Control", "max-age=60"), ("Vary", "Cookie")],
+            ),
+            fetched(ask={"Cookie": "bob"}, say=[("Cache-Control", "max-age=60"), ("Vary", "Cookie")]),
+        ],
+        id="§4.1 Vary that comes with a 304",
+    ),
+    pytest.param(
+        [
+            fetched(
+                ask={"Cookie": LONG_COOKIE + "; sid=ann"}, say=[("Cache-Control", "max-age=60"), ("Vary", "Cookie")]
+            ),
+            fetched(
+                ask={"Cookie": LONG_COOKIE + "; sid=bob"}, say=[("Cache-Control", "max-age=60"), ("Vary", "Cookie")]
+            ),
+            cached(ask={"Cookie": LONG_COOKIE + "; sid=bob"}),
+        ],
+        id="§4.1 long values that differ at their ends",
+    ),
+    *[
+        pytest.param(not_kept(text, ("X-User", "ann")), id=f"§5.2.2.7 private, written badly: {text}")
+        for text in (
+            'max-age=60, private="X-User',
+            'max-age=60, private="X-User, no-store',
+            "max-age=60, private='X-User'",
+            "max-age=60, private;x=1",
+            'max-age=60, x="y, no-store',
+        )
+    ],
     pytest.param(
         [
             fetched(

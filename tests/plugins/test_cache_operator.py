@@ -49,6 +49,21 @@ def by_principal(*callers: Any, same: bool) -> list[Any]:
         pytest.param(
             {"ttl": "5m", "override": "all"}, not_kept("no-store", ("Set-Cookie", "a=b")), id="override all: no cookies"
         ),
+        pytest.param(
+            {"ttl": "5m", "override": "all"},
+            [fetched(ask={"Authorization": "Bearer ann"}), fetched(ask={"Authorization": "Bearer bob"}), fetched()],
+            id="override all: one caller's answer is not another's",
+        ),
+        pytest.param({"ttl": "5m"}, not_kept(status=405), id="ttl: not for what anybody may provoke"),
+        pytest.param(
+            {"set_cookie": "strip"},
+            [
+                fetched(say=[("Cache-Control", "max-age=2"), ("ETag", '"a"')]),
+                validated(after=3, status=304, gets=200, say=[("Cache-Control", "max-age=60"), ("Set-Cookie", "a=b")]),
+                cached(lacks=["Set-Cookie"]),
+            ],
+            id="set_cookie: strip, of a 304 too",
+        ),
         pytest.param({"max_ttl": "2s"}, not_kept("max-age=3600"), id="max_ttl: a bound"),
         pytest.param({"statuses": [200]}, not_kept("max-age=60", status=404), id="statuses: another is not kept"),
         pytest.param({"statuses": [200]}, kept("max-age=60"), id="statuses: this one is"),

@@ -213,6 +213,8 @@ async def test_requests_stay_as_they_are_unless_that_is_asked_for():
         pytest.param(brotli.compress(b"\0" * 3_000_000), "br", 413, "decompression_bomb", id="a brotli bomb"),
         pytest.param(zstd.compress(b"\0" * 3_000_000), "zstd", 413, "decompression_bomb", id="a zstd bomb"),
         pytest.param(gzip.compress(b"\0" * 400_000), "gzip", 413, "decompression_bomb", id="a small one, by its ratio"),
+        pytest.param(zstd.compress(b"") * 5000, "zstd", 400, "undecodable_body", id="nothing but empty frames"),
+        pytest.param(gzip.compress(b"") * 5000, "gzip", 400, "undecodable_body", id="nothing but empty members"),
         pytest.param(b"plain", "gzip", 400, "undecodable_body", id="not what it says"),
         pytest.param(gzip.compress(BODY)[:-9], "gzip", 400, "undecodable_body", id="cut"),
         pytest.param(b"x", "compress", 415, "unsupported_content_coding", id="a coding that is not known"),
