@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import pytest
+
+from gateway.errors import ConnectFailed, FirstByteTimeout
 from gateway.http import Body, Request, Response
 from gateway.testing import Chunks, answering, opened, request
 from plugins.cache import Cache
+from plugins.cache.purge import Kind, Purge
 
 SHORT = {"Cache-Control": "max-age=2", "ETag": '"a"'}
 
@@ -105,3 +109,22 @@ async def test_what_was_stripped_of_its_conditions_and_cannot_be_kept_is_still_a
         assert target.sources[0].closed
         again = await live(request(headers={"If-None-Match": '"a"'}), target)
         assert (again.status, target.request.headers["If-None-Match"]) == (200, '"a"'), "from now on it is passed on"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        pytest.param({}, ConnectFailed(), id="no target"),
+        pytest.param({"stale_if_error": "1m"}, FirstByteTimeout(), id="no answer"),
+    ],
+)
+async def test_what_was_purged_while_a_fetch_failed_does_not_come_back(settings, error) -> None:
+    async with opened(Cache, settings) as live:
+        await live(request(), answering(200, SHORT, "old"))
+        live.ports.clock.advance(5)
+
+        async def failing(_asked: Request) -> Response:
+            await live.plugin.purge([Purge(Kind.ALL, "")])
+            raise error
+
+        assert (await live(request(), failing)).error.code == error.code
