@@ -31,7 +31,7 @@ REMEMBERED: Final = 1024
 _EVENTS: Final = "text/event-stream"
 _OF_BYTES: Final = ("Content-Length", "Accept-Ranges", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest")
 """What is about bytes that nobody gets."""
-_WEAK: Final = re.compile(r'W/(?=")')
+_WEAK: Final = re.compile(r'(^|,)([ \t]*)W/(?=")')
 
 
 class UnsupportedCoding(ClientError):
@@ -105,7 +105,8 @@ class Compression(Plugin[CompressionSettings]):
         headers = response.headers
         status, body = response.status, response.body
         whole = "Content-Encoding" not in headers and "Content-Range" not in headers and status not in (204, 205, 206)
-        if not whole or "no-transform" in ",".join(headers.getall("Cache-Control", ())).lower():
+        asked = request.headers.getall("Cache-Control", ())  # either side may forbid it (RFC 9111 §5.2.1.6, §5.2.2.6)
+        if not whole or "no-transform" in ",".join([*headers.getall("Cache-Control", ()), *asked]).lower():
             return
         _vary(response)
         # The length of an answer to HEAD is what its GET would have.
@@ -151,7 +152,7 @@ class Compression(Plugin[CompressionSettings]):
     def _strengthen(request: Request) -> None:
         """Take our own mark off: `If-Match` compares strongly (RFC 9110 §13.1.1), and the target's tag was strong."""
         headers = request.edit_headers()
-        headers["If-Match"] = _WEAK.sub("", ", ".join(headers.popall("If-Match")))
+        headers["If-Match"] = _WEAK.sub(r"\1\2", ", ".join(headers.popall("If-Match")))
 
 
 class _Coding:
