@@ -28,6 +28,8 @@ MOST_EMPTY: Final = 100
 """Members of a compressed request that hold nothing: each costs a new decoder, and an honest sender makes none."""
 REMEMBERED: Final = 1024
 """Media types and `Accept-Encoding` values whose meaning is kept; clients send few."""
+LONGEST_WISH: Final = 1024
+"""Characters of an `Accept-Encoding` that is remembered."""
 _EVENTS: Final = "text/event-stream"
 _OF_BYTES: Final = ("Content-Length", "Accept-Ranges", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest")
 """What is about bytes that nobody gets."""
@@ -96,9 +98,11 @@ class Compression(Plugin[CompressionSettings]):
         try:
             return self._known_wishes[accepted]
         except KeyError:
+            made = chosen(accepted, self.settings.encodings)
             if len(self._known_wishes) >= REMEMBERED:
                 self._known_wishes.clear()
-            self._known_wishes[accepted[:1024]] = made = chosen(accepted, self.settings.encodings)
+            if len(accepted) <= LONGEST_WISH:
+                self._known_wishes[accepted] = made
             return made
 
     async def _code(self, request: Request, response: Response, coding: str | None) -> None:

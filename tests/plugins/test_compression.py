@@ -100,6 +100,14 @@ async def test_a_tag_that_we_weakened_still_guards_a_write():
     assert target.request.headers["If-Match"] == '"v1", "v2W/", "v3"'
 
 
+async def test_a_long_wish_is_not_taken_for_its_beginning():
+    begin = "x" * 1022 + ", "
+    async with opened(Compression, {}) as live:
+        for wish, coding in ((begin + "gzip", "gzip"), (begin, None)):
+            response = await live(asking(wish), answering(200, headers=JSON, body=BODY))
+            assert response.headers.get("Content-Encoding") == coding
+
+
 async def test_refusals_stay_as_they_are():
     async def refusing(_request):
         raise Forbidden("x" * 5000)
