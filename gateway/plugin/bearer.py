@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Final
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
-from multidict import CIMultiDict
 from pydantic import Field, model_validator
 
 from gateway.errors import ClientError, Source, Unauthorized
 from gateway.http import Request, Response
+from gateway.http.cookies import cookies, drop_cookies
+from gateway.http.query import parameters, without_parameter
 from gateway.plugin.contract import Endpoint
 from gateway.plugin.field import FieldName
 from gateway.plugin.issuer import Url
@@ -100,19 +101,13 @@ def _one(token: str) -> str:
 def _in_cookie(request: Request, name: str | None) -> list[str]:
     if name is None:
         return []
-    return [value for line in request.headers.getall("Cookie", []) for value in _cookie(line, name)]
-
-
-def _cookie(line: str, name: str) -> list[str]:
-    pairs = (pair.strip(" \t").partition("=") for pair in line.split(";"))
-    return [value.strip('"') for key, _, value in pairs if key == name and value]
+    return [value.strip('"') for value in cookies(request, name) if value]
 
 
 def _in_query(request: Request, places: Places) -> list[str]:
     if places.query is None or not request.query:
         return []
-    pairs = (pair.partition("=") for pair in request.query.split("&"))
-    return [unquote_plus(value) for key, _, value in pairs if value and unquote_plus(key) == places.query]
+    return [value for value in parameters(request.query, places.query) if value]
 
 
 def take_out(request: Request, places: Places) -> None:
@@ -123,18 +118,9 @@ def take_out(request: Request, places: Places) -> None:
     ):
         headers.popall(places.header, None)
     if places.cookie is not None:
-        _without_cookie(headers, places.cookie)
+        drop_cookies(request, places.cookie.__eq__)
     if places.query is not None and request.query:
-        kept = [pair for pair in request.query.split("&") if unquote_plus(pair.partition("=")[0]) != places.query]
-        request.query = "&".join(kept)
-
-
-def _without_cookie(headers: CIMultiDict[str], name: str) -> None:
-    lines = headers.popall("Cookie", [])
-    for line in lines:
-        kept = [pair for pair in line.split(";") if pair.strip(" \t").partition("=")[0] != name]
-        if text := ";".join(kept).strip(" \t"):
-            headers.add("Cookie", text)
+        request.query = without_parameter(request.query, places.query)
 
 
 # -- how they are refused, and where they are to be had ----------------------------------------------------------------
