@@ -19,6 +19,7 @@ from typing import Final
 
 from gateway.config.load import ConfigurationError, Loaded, load
 from gateway.config.model import Config
+from gateway.plugin.document import FileState, file_state
 from gateway.runtime import Runtime, Services, build
 from gateway.runtime.review import findings
 
@@ -210,15 +211,15 @@ class Reloader:
         # Folders are watched, not files: editors and Kubernetes replace a file rather than write into it.
         folders = {file.parent for file in files} | {file.absolute().parent for file in named}
         known = files | {file.absolute() for file in named}
-        before = await asyncio.to_thread(_signature, named)
-        # Some file systems tell nothing of changes, and what happens between two watches is not told either: so the
-        # files are also looked at now and then.
+        # What has changed since they were read, before the watch began or between two watches, is told by nobody. And
+        # some file systems never tell: so the files are also looked at now and then.
+        before = self.loaded.states
         told = awatch(
             *folders, recursive=False, debounce=200, step=50, yield_on_timeout=True, rust_timeout=int(UNSEEN * 1000)
         )
         async for changes in told:
             seen = {Path(name) for _, name in changes}
-            now = await asyncio.to_thread(_signature, named)
+            now = await asyncio.to_thread(_states, named)
             if now == before and not seen & known and not _remounted(seen):
                 continue
             before = now
@@ -257,16 +258,8 @@ def _bound(old: Config, new: Config) -> list[str]:
     return changed
 
 
-def _signature(files: Sequence[Path]) -> tuple[tuple[int, ...], ...]:
-    found: list[tuple[int, ...]] = []
-    for file in files:
-        try:
-            stat = file.stat()
-        except OSError:
-            found.append((0,))
-        else:
-            found.append((stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size))
-    return tuple(found)
+def _states(files: Sequence[Path]) -> tuple[FileState, ...]:
+    return tuple(map(file_state, files))
 
 
 def _remounted(seen: set[Path]) -> bool:

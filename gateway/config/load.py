@@ -20,7 +20,7 @@ from gateway.config.merge import merge
 from gateway.config.model import Config
 from gateway.config.variables import expander
 from gateway.config.wording import Step
-from gateway.plugin.document import Reading, parse, plain, read_limited
+from gateway.plugin.document import FileState, Reading, file_state, parse, plain, read_limited
 from gateway.plugin.settings import identity
 from gateway.plugin.tree import Node, Position, Problem, Severity, Tree
 
@@ -49,6 +49,8 @@ class Loaded:
     """Differs when anything differs, secrets included. For comparing; not to be shown."""
     files: tuple[Path, ...]
     """Every file that was read, those named by ``{file: …}`` and TLS files too: what a watcher watches."""
+    states: tuple[FileState, ...]
+    """How each of them stood before it was read: what has changed since was not seen."""
     root: Node = field(repr=False)
 
     def locate(self, path: Sequence[Step]) -> Position:
@@ -77,8 +79,9 @@ def load(
     """
     places = [Path(path) for path in paths]
     expand = expander(os.environ if environ is None else environ)
+    states = {path: file_state(path) for path in places}
     trees = [_read(path, expand) for path in places]
-    return _finish(trees, tuple(places), review)
+    return _finish(trees, states, review)
 
 
 def load_text(
@@ -90,7 +93,7 @@ def load_text(
 ) -> Loaded:
     """As `load`, of one text; ``name`` stands in positions, and its directory is where relative paths begin."""
     expand = expander(os.environ if environ is None else environ)
-    return _finish([parse(text.encode("utf-8", "surrogatepass"), name, expand)], (), review)
+    return _finish([parse(text.encode("utf-8", "surrogatepass"), name, expand)], {}, review)
 
 
 def _read(path: Path, expand: Any) -> Tree:
@@ -103,7 +106,7 @@ def _read(path: Path, expand: Any) -> Tree:
     return parse(content, str(path), expand)
 
 
-def _finish(trees: Sequence[Tree], places: tuple[Path, ...], review: Review | None) -> Loaded:
+def _finish(trees: Sequence[Tree], states: dict[Path, FileState], review: Review | None) -> Loaded:
     problems = [problem for tree in trees for problem in tree.problems]
     problems += [
         Problem(tree.root.position, "", "expected keys such as `upstreams:` and `routes:`")
@@ -116,14 +119,14 @@ def _finish(trees: Sequence[Tree], places: tuple[Path, ...], review: Review | No
     for tree in trees[1:]:
         if isinstance(tree.root.value, dict):
             root = merge(root, tree.root)
-    return _validate(root, problems, places, review)
+    return _validate(root, problems, states, review)
 
 
 def _no_mapping(tree: Tree) -> bool:
     return tree.root.value is not None and not isinstance(tree.root.value, dict)
 
 
-def _validate(root: Node, problems: list[Problem], places: tuple[Path, ...], review: Review | None) -> Loaded:
+def _validate(root: Node, problems: list[Problem], states: dict[Path, FileState], review: Review | None) -> Loaded:
     reading = Reading(root.directory)
     raw = _given(root, reading)
     config: Config | None = None
@@ -144,19 +147,20 @@ def _validate(root: Node, problems: list[Problem], places: tuple[Path, ...], rev
     if config is None or any(problem.severity is Severity.ERROR for problem in problems):
         raise ConfigurationError(problems)
     digest = hashlib.sha256(to_json(dump_masked(config))).hexdigest()[:12]
-    contents = {**reading.files, **_certificates(config)}
+    contents = {**reading.files, **_certificates(config, reading)}
     parts = [f"{path}={hashlib.sha256(content).hexdigest()}" for path, content in sorted(contents.items())]
     return Loaded(
         config=config,
         problems=tuple(problems),
         digest=digest,
         identity=hashlib.sha256("\0".join([identity(config), *parts]).encode()).hexdigest(),
-        files=(*places, *contents),
+        files=(*states, *contents),
+        states=(*states.values(), *map(reading.states.__getitem__, contents)),
         root=root,
     )
 
 
-def _certificates(config: Config) -> dict[Path, bytes]:
+def _certificates(config: Config, reading: Reading) -> dict[Path, bytes]:
     """TLS files: a new certificate under an old name is a change, too."""
     tls = [listener.tls for listener in (*config.listeners, *([config.admin] if config.admin else ()))]
     paths = [path for one in tls if one is not None for path in (one.cert, one.key, one.client_ca)]
@@ -165,6 +169,7 @@ def _certificates(config: Config) -> dict[Path, bytes]:
     for path in paths:
         with contextlib.suppress(OSError, ValueError):  # that they can be read was checked just now
             if path is not None:
+                reading.states[path] = file_state(path)
                 found[path] = read_limited(path, LARGEST_PEM, regular=True)
     return found
 

@@ -15,6 +15,9 @@ from gateway.plugin.yaml import Expand, compose
 
 MOST_BYTES: Final = 32 * 1024 * 1024
 
+FileState = tuple[int, ...]
+"""Differs when a file was written or replaced; links are followed."""
+
 
 @dataclass(slots=True)
 class Reading:
@@ -23,6 +26,8 @@ class Reading:
     directory: Path
     files: dict[Path, bytes] = field(default_factory=dict)
     """Every file read through ``{file: …}``, with its content."""
+    states: dict[Path, FileState] = field(default_factory=dict)
+    """How each of them stood before it was read."""
     placed: dict[int, tuple[str, Path]] = field(default_factory=dict)
     """By the identity of a text: the directory of its file, where that is not ``directory``."""
     models: dict[int, tuple[dict[str, Any], type[BaseModel]]] = field(default_factory=dict)
@@ -75,6 +80,7 @@ def plain(node: Node, reading: Reading | None = None) -> Any:
 def read_bytes(reference: FileReference, reading: Any, most: int = MOST_BYTES) -> bytes:
     """The content of a referenced file, noted in ``reading``. Raises PydanticCustomError (a ValueError)."""
     path = reference.path
+    before = file_state(path)
     try:
         content = read_limited(path, most, regular=True)
     except (OSError, ValueError) as error:
@@ -82,7 +88,17 @@ def read_bytes(reference: FileReference, reading: Any, most: int = MOST_BYTES) -
         raise PydanticCustomError("file", "cannot read {path}: {why}", {"path": str(path), "why": reason}) from None
     if isinstance(reading, Reading):
         reading.files[path] = content
+        reading.states[path] = before
     return content
+
+
+def file_state(path: Path) -> FileState:
+    """How a file stands now; one that is not there, or cannot be asked, has a state, too."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return (0,)
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def read_limited(path: Path, most: int = MOST_BYTES, *, regular: bool = False) -> bytes:

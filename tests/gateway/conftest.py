@@ -171,7 +171,7 @@ def buffer() -> memoryview:
     return memoryview(bytearray(BUFFER))
 
 
-async def until(holds: Callable[[], Any], seconds: float = 10.0) -> None:
+async def until(holds: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait until something is so; fails the test if it does not come to pass at all."""
     async with asyncio.timeout(seconds):
         while not holds():

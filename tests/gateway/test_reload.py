@@ -261,3 +261,37 @@ async def test_what_was_made_in_memory_has_nothing_to_reload() -> None:
     reloader.watch()
     assert await reloader.reload(even_if_unchanged=True)
     await reloader.close()
+
+
+@pytest.mark.parametrize("linked", [pytest.param(False, id="a file"), pytest.param(True, id="a link to another file")])
+@pytest.mark.parametrize(
+    "named", [pytest.param(False, id="the configuration"), pytest.param(True, id="a file that it names")]
+)
+async def test_what_changed_after_it_was_read_and_before_the_watch_began_is_taken_up(
+    tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch, *, linked: bool, named: bool
+) -> None:
+    monkeypatch.setattr("gateway.reload.UNSEEN", 0.05)
+    page, path = tmp_path / "page.html", tmp_path / "gateway.yaml"
+    changing, contents = (page, ("a", "b")) if named else (path, (TEXT.format(name="one"), TEXT.format(name="two")))
+    page.write_text("a")
+    path.write_text(TEXT.format(name="one"))
+    if named:
+        path.write_text(TEXT.format(name="one") + "errors: {html: {file: page.html}}\n")
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}").write_text(content)
+    if linked:
+        changing.unlink()
+        changing.symlink_to("0")
+    taker = Taker()
+    reloader = Reloader([path], load([path]), taker)
+    if linked:
+        (tmp_path / "new").symlink_to("1")
+        (tmp_path / "new").replace(changing)
+    else:
+        changing.write_text(contents[1])
+    reloader.watch()
+    try:
+        await until(lambda: taker.taken)
+    finally:
+        await reloader.close()
+    assert taker.taken == ["one" if named else "two"]

@@ -200,7 +200,7 @@ def _behind() -> Callable[..., dict[str, Any]]:
     return behind
 
 
-async def until(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
+async def until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until something is so and return it; ``holds`` may be a coroutine function."""
     async with asyncio.timeout(seconds):
         while True:
