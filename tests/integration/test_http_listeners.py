@@ -64,7 +64,7 @@ async def ask(data: bytes, port: int | None = None, path: Path | None = None, **
     else:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, **options)
     writer.write(data)
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return answer
 

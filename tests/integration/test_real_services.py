@@ -315,7 +315,7 @@ async def test_websockets_text_binary_ping_and_large(gateway: Any, behind: Any) 
                 assert await socket.recv() == message
             await socket.send(["three ", "fragments ", "in one"])
             assert await socket.recv() == "three fragments in one"
-            await asyncio.wait_for(await socket.ping(b"payload"), 10)
+            await asyncio.wait_for(await socket.ping(b"payload"), 60)
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 3000, 4999])

@@ -59,7 +59,7 @@ async def gateway(config=CONFIG, **variables):
 
 async def ends(connection):
     """The Close code that the client gets."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with contextlib.suppress(websockets.ConnectionClosed):
             while True:
                 await connection.recv()

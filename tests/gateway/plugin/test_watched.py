@@ -43,7 +43,7 @@ async def test_it_is_read_at_once_and_again(made):
     await watched.open()
     assert (taken, watched.known, watched.error) == (["first"], True, "")
     place.next = "second"
-    await asyncio.wait_for(place.read_again.wait(), 10)
+    await asyncio.wait_for(place.read_again.wait(), 60)
     await asyncio.sleep(0)
     assert taken == ["first", "second"]
 

@@ -83,7 +83,7 @@ class Front:
         """Send ``data`` and return everything up to the end of the connection."""
         async with await self.connect() as wire:
             await wire.send(data)
-            return await asyncio.wait_for(wire.rest(), 5)
+            return await asyncio.wait_for(wire.rest(), 60)
 
 
 @dataclasses.dataclass
@@ -213,7 +213,7 @@ async def stop(server: Any, edge: Edge, wheel: Wheel) -> None:
     server.close()
     for connection in list(edge.connections):
         connection.abort()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while edge.connections:
             await asyncio.sleep(0.001)
     wheel.close()

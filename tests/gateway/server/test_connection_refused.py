@@ -187,7 +187,7 @@ async def test_is_refused_behind_an_ordinary_request(front, data: bytes, status:
             await wire.send(ordinary)
             assert (await wire.answer()).status == 200
         await wire.send(data)
-        answer = await asyncio.wait_for(wire.rest(), 5)
+        answer = await asyncio.wait_for(wire.rest(), 60)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
     assert MARK not in answer
     assert served == 2
@@ -211,7 +211,7 @@ async def test_is_refused_byte_by_byte(front, data: bytes, status: int):
                 connection = next(iter(gateway.edge.connections), None)
                 await asyncio.sleep(0)
             await asyncio.sleep(0)
-        answer = await asyncio.wait_for(wire.rest(), 5)
+        answer = await asyncio.wait_for(wire.rest(), 60)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
     assert MARK not in answer
     assert answer.count(b"HTTP/1.1") == 1

@@ -47,7 +47,7 @@ async def listen(stub_runtime) -> AsyncIterator[Open]:
                 await opened.close()
                 for connection in list(edge.connections):
                     connection.abort()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     while edge.connections:
                         await asyncio.sleep(0.001)
                 wheel.close()
@@ -64,7 +64,7 @@ async def ask(port_or_path: int | str, host: str = "127.0.0.1") -> bytes:
     else:
         reader, writer = await asyncio.open_connection(host, port_or_path)
     writer.write(CLOSING)
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return answer.partition(b"\r\n\r\n")[2]
 
@@ -141,7 +141,7 @@ async def test_what_waits_in_the_queue_is_accepted_before_closing(listen):
     opened.edge.drain()
     for client in waiting:
         reader, writer = await asyncio.open_connection(sock=client)
-        assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"127.0.0.1 http")
+        assert (await asyncio.wait_for(reader.read(), 60)).endswith(b"127.0.0.1 http")
         writer.close()
 
 
@@ -157,7 +157,7 @@ async def test_beyond_the_limit_connections_wait_in_the_queue(listen):
         await asyncio.wait_for(reader.readexactly(1), 0.1)
     assert len(opened.edge.connections) == 2
     first[0][1].close()
-    assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"127.0.0.1 http")
+    assert (await asyncio.wait_for(reader.read(), 60)).endswith(b"127.0.0.1 http")
     writer.close()
     first[1][1].close()
     assert await ask(opened.port) == b"127.0.0.1 http"

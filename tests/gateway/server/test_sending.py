@@ -43,7 +43,7 @@ async def exchange(front, origin, answer: bytes, *, request: bytes = GET, close:
     gateway = await front(origin=behind.port)
     async with await gateway.connect() as wire:
         await wire.send(request)
-        return await asyncio.wait_for(wire.answer(head=head), 5), gateway
+        return await asyncio.wait_for(wire.answer(head=head), 60), gateway
 
 
 # -- what passes -------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ async def test_a_malformed_answer_is_a_502(front, origin, answer: bytes):
     gateway = await front(origin=(await origin(play)).port, limits=EdgeLimits(linger=0.05))
     async with await gateway.connect() as wire:
         await wire.send(GET)
-        while (got := await asyncio.wait_for(wire.answer(), 10)).status == 103:
+        while (got := await asyncio.wait_for(wire.answer(), 60)).status == 103:
             pass
     assert got.status == 502
     assert b"malformed" in got.body
@@ -284,7 +284,7 @@ async def test_a_cut_body_never_ends_cleanly(front, origin, head: bytes, more: b
         await wire.reader.readuntil(b"hello")
         proceed.set()
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(wire.rest(), 5)
+            await asyncio.wait_for(wire.rest(), 60)
         (record,) = await gateway.runtime.recorded()
     assert record.aborted
     assert record.status == 200
@@ -311,7 +311,7 @@ async def test_a_target_reset_in_a_body_that_ends_with_the_connection(front, ori
         await wire.reader.readuntil(b"hello")
         proceed.set()
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(wire.rest(), 5)
+            await asyncio.wait_for(wire.rest(), 60)
 
 
 async def test_more_than_announced_ends_with_the_announced(front, origin):
@@ -443,7 +443,7 @@ async def test_an_upload_streams(front, origin, chunked: bool):
             await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
         else:
             await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
-        await asyncio.wait_for(arrived.wait(), 5)
+        await asyncio.wait_for(arrived.wait(), 60)
         await wire.send(b"5\r\nworld\r\n0\r\nX-Trailer: dropped\r\n\r\n" if chunked else b"world")
         assert (await wire.answer()).body == b"ok"
     assert bodies == [b"5\r\nworld\r\n0\r\n\r\n" if chunked else b"world"]
@@ -459,7 +459,7 @@ async def test_an_early_answer_ends_the_upload(front, origin):
     async with await gateway.connect() as wire:
         wire.writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (10 * MEGABYTE))
         wire.writer.write(b"x" * 3 * MEGABYTE)
-        got = await asyncio.wait_for(wire.answer(), 5)
+        got = await asyncio.wait_for(wire.answer(), 60)
         assert (got.status, got.body, got.one(b"Connection")) == (403, b"no", b"close")
         assert await wire.rest() == b""
     assert gateway.pool.idle == 0
@@ -480,7 +480,7 @@ async def test_an_answer_while_the_upload_goes_on(front, origin):
     gateway = await front(origin=(await origin(play)).port)
     async with await gateway.connect() as wire:
         await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18\r\n\r\n")
-        assert (await asyncio.wait_for(wire.head(), 5)).status == 200
+        assert (await asyncio.wait_for(wire.head(), 60)).status == 200
         for piece in (b"first.", b"second", b"third."):
             await wire.send(piece)
             assert await wire.reader.readexactly(11) == b"6\r\n" + piece + b"\r\n"
@@ -498,7 +498,7 @@ async def test_a_target_that_closes_in_an_upload_is_a_502(front, origin):
     async with await gateway.connect() as wire:
         wire.writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (10 * MEGABYTE))
         wire.writer.write(b"x" * MEGABYTE)
-        assert (await asyncio.wait_for(wire.answer(), 5)).status == 502
+        assert (await asyncio.wait_for(wire.answer(), 60)).status == 502
         (record,) = await gateway.runtime.recorded()
     assert isinstance(record.error, UpstreamReset)
 
@@ -517,7 +517,7 @@ async def test_a_client_that_breaks_its_upload_is_at_fault(front, origin):
         await asyncio.sleep(0.05)
         await wire.send(b"zz\r\n")
         assert (await wire.answer()).status == 400
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 60)
         assert await wire.rest() == b""
 
 
@@ -539,11 +539,11 @@ async def test_a_client_that_leaves_ends_the_exchange_with_the_target(front, ori
             await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhello")
         else:
             await wire.send(GET)
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(asked.wait(), 60)
         if when == "in the answer":
             await wire.reader.readuntil(b"hello")
         wire.reset()
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 60)
         (record,) = await gateway.runtime.recorded()
     assert record.aborted
     assert isinstance(record.error, ClientClosed)

@@ -101,7 +101,7 @@ async def listen(stub_runtime) -> AsyncIterator[Callable[..., Any]]:
                 await opened.close()
                 for connection in list(edge.connections):
                     connection.abort()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     while edge.connections:
                         await asyncio.sleep(0.001)
                 wheel.close()
@@ -125,7 +125,7 @@ async def ask(port: int, context: ssl.SSLContext, path: bytes = b"/") -> tuple[b
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     found = writer.get_extra_info("ssl_object")
     writer.write(CLOSING.replace(b" / ", b" %b " % path))
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return answer.partition(b"\r\n\r\n")[2], found
 
@@ -200,7 +200,7 @@ async def test_a_renewed_certificate_is_taken_up(listen, authority, files):
     authority.issue("server", cert=files[0], key=files[1])
     assert opened._tls.check()
     after = before
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while serial(after) == serial(before):
             _, after = await ask(opened.port, context)
     writer.write(CLOSING)
@@ -218,7 +218,7 @@ async def test_other_settings_are_taken_up(listen, authority, files, proxied):
     who = authority.issue("alice")
     assert b"nobody" in await asyncio.to_thread(speak, opened.port, client(authority), header, True)
     opened.configure(changed, opened.prepare(changed))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while b"alice" not in await asyncio.to_thread(speak, opened.port, client(authority, who), header, True):
             await asyncio.sleep(0.01)  # the server in its place is not there yet
     for refused in (client(authority), client(authority, who, maximum_version=ssl.TLSVersion.TLSv1_2)):
@@ -273,7 +273,7 @@ async def test_files_are_looked_at_while_somebody_listens(files, monkeypatch, au
     renewed = asyncio.Event()
     tls.watch(renewed.set)
     authority.issue("server", cert=files[0], key=files[1])
-    await asyncio.wait_for(renewed.wait(), 5)
+    await asyncio.wait_for(renewed.wait(), 60)
     tls.forget(renewed.set)
     assert tls._timer is None
 
@@ -293,7 +293,7 @@ async def test_a_server_that_keeps_its_context_has_renewed_files_too(files, monk
     _, before = await ask(port, asking)
     authority.issue("server", cert=files[0], key=files[1])
     after = before
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while serial(after) == serial(before):
             _, after = await ask(port, asking)
     forget()
@@ -339,7 +339,7 @@ async def test_what_is_queued_is_served_before_closing(listen, authority, files)
         opened.stop_accepting()
         reader, writer = await asyncio.open_connection(sock=raw, ssl=client(authority), server_hostname="localhost")
         writer.write(CLOSING)
-        assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"https nobody 127.0.0.1")
+        assert (await asyncio.wait_for(reader.read(), 60)).endswith(b"https nobody 127.0.0.1")
         writer.close()
 
 
@@ -349,7 +349,7 @@ def speak(port: int, context: ssl.SSLContext, header: bytes, coalesced: bool) ->
     tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
     with socket.create_connection(("127.0.0.1", port)) as raw:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.settimeout(5)
+        raw.settimeout(60)
         if not coalesced:
             for at in range(len(header)):
                 raw.sendall(header[at : at + 1])

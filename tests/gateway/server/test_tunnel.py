@@ -218,7 +218,7 @@ async def test_a_target_that_has_sent_all_may_still_listen(front, origin):
         assert await wire.rest() == b"that was all"
         await wire.send(b"thanks")
         wire.writer.write_eof()
-        assert await asyncio.wait_for(heard, 5) == b"thanks"
+        assert await asyncio.wait_for(heard, 60) == b"thanks"
     await gateway.runtime.recorded()
 
 
@@ -243,7 +243,7 @@ async def test_when_one_side_is_reset_the_other_ends(front, origin, protocol: by
             wire.reset()
         else:
             assert await wire.rest() == b""
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 60)
         (record,) = await gateway.runtime.recorded()
     assert record.status == 101
     assert gateway.pool.total == 0
@@ -269,7 +269,7 @@ async def test_after_a_declined_upgrade_the_connection_goes_on(front, origin, pr
         assert (answer.status, answer.body, answer.one(b"Upgrade")) == (426, b"no", b"other")
         if not together:
             await wire.send(GET)
-        assert (await asyncio.wait_for(wire.answer(), 5)).body == b"ok"
+        assert (await asyncio.wait_for(wire.answer(), 60)).body == b"ok"
 
 
 @pytest.mark.parametrize("cut", range(1, 5))
@@ -315,12 +315,12 @@ async def leaving(front, origin, first: bytes, second: bytes, *, reply: bool = T
         while len(heard) < len(first):
             await asyncio.sleep(0.001)
         gateway.edge.drain()
-        assert await asyncio.wait_for(wire.reader.readexactly(4), 5) == GOING_AWAY
+        assert await asyncio.wait_for(wire.reader.readexactly(4), 60) == GOING_AWAY
         await wire.send(second)
         if reply:
             await wire.send(frame(b"\x03\xe9", opcode=8, masked=True))
-        assert await asyncio.wait_for(wire.rest(), 10) == b""
-        await asyncio.wait_for(parted.wait(), 5)
+        assert await asyncio.wait_for(wire.rest(), 60) == b""
+        await asyncio.wait_for(parted.wait(), 60)
         await gateway.runtime.recorded()
     return bytes(heard)
 
@@ -365,7 +365,7 @@ async def test_a_frame_of_the_target_is_ended_first(front, origin):
         proceed.set()
         assert await wire.reader.readexactly(len(large) - 50_000 + 4) == large[50_000:] + GOING_AWAY
         await wire.send(frame(b"\x03\xe9", opcode=8, masked=True))
-        assert await asyncio.wait_for(wire.rest(), 5) == b""
+        assert await asyncio.wait_for(wire.rest(), 60) == b""
 
 
 async def test_another_protocol_goes_on_while_the_gateway_drains(front, origin):

@@ -156,7 +156,7 @@ async def test_on_a_real_loop_in_the_order_of_adding() -> None:
     for number in range(3):
         waiting.add(Waiter(lambda number=number: seen.append(number)))
     waiting.add(Waiter(lambda: done.set_result(None)))
-    await asyncio.wait_for(done, 10)
+    await asyncio.wait_for(done, 60)
     assert seen == [0, 1, 2]
     wheel.close()
 
