@@ -7,7 +7,6 @@ from gateway.plugin.contract import (
     Command,
     Endpoint,
     Gate,
-    LogProcessor,
     Plugin,
     Scope,
     Stage,
@@ -26,6 +25,7 @@ from gateway.plugin.settings import (
     Size,
     Text,
 )
+from gateway.services.masking import LogProcessor
 
 __all__ = [
     "AdminView",

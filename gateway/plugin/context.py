@@ -17,6 +17,7 @@ from gateway.services.clock import Clock
 
 if TYPE_CHECKING:
     from gateway.services.client import Client
+    from gateway.services.masking import Masking
     from gateway.services.metrics import Metrics
     from gateway.services.relay import Relay
     from gateway.services.shared import Shared
@@ -46,6 +47,11 @@ class Ports(Protocol):
     @property
     def shared(self) -> Shared:
         """Things that exist once a worker, however many plugins use them."""
+        ...
+
+    @property
+    def masking(self) -> Masking:
+        """What data goes through before people see it."""
         ...
 
     workers: int
@@ -123,6 +129,11 @@ class Context:
     def shared(self) -> Shared:
         """Things that exist once a worker, however many plugins use them, over reloads."""
         return self.ports.shared
+
+    @property
+    def masking(self) -> Masking:
+        """What data goes through before people see it; give it this plugin's `route`. Follows each reload."""
+        return self.ports.masking
 
     @property
     def relay(self) -> Relay:

@@ -12,6 +12,7 @@ from gateway.errors import GatewayError, Unauthorized
 from gateway.http import Exchange, Handler, Principal, Request, Response
 from gateway.plugin.context import Context, Mode
 from gateway.plugin.settings import Settings
+from gateway.services.masking import LogProcessor
 
 S = TypeVar("S", bound=Settings)
 
@@ -44,9 +45,6 @@ class Scope(StrEnum):
     WORKER = "worker"
     GATEWAY = "gateway"
     FLEET = "fleet"
-
-
-LogProcessor = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,9 @@ class Plugin(Generic[S]):
         """A step for the log pipeline: its route's access lines, those of no route, and the application log.
 
         It gets the line as a dictionary and may change or drop it. It must be hashable; of equal ones one runs. It may
-        be called from any thread, must not log, and should not raise: the line is then withheld.
+        be called from any thread, must not log, and should not raise: the line is then withheld. What else is shown to
+        people (traces, errors, audit, stored requests) goes through it as well, see `gateway.services.masking`. It is
+        asked of an instance that was never opened, too.
         """
         return None
 

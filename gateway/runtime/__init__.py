@@ -2,7 +2,7 @@
 
 from gateway.runtime.assemble import BuildError, Instance
 from gateway.runtime.live import Runtime, build
-from gateway.runtime.logs import log_processors
+from gateway.runtime.logs import log_processors, masking_of, processors_of
 from gateway.runtime.services import Services
 
-__all__ = ["BuildError", "Instance", "Runtime", "Services", "build", "log_processors"]
+__all__ = ["BuildError", "Instance", "Runtime", "Services", "build", "log_processors", "masking_of", "processors_of"]

@@ -17,6 +17,7 @@ from gateway.http.problem import PAGE, Problems
 from gateway.http.screen import screen
 from gateway.route.table import Found, NotAllowed, RouteTable
 from gateway.runtime.assemble import Assembly, Instance
+from gateway.runtime.logs import log_processors
 from gateway.runtime.route import LiveRoute
 from gateway.runtime.services import Services, StoreIdentity
 
@@ -132,6 +133,7 @@ class Runtime:
     def commit(self) -> None:
         """Put this runtime in force: ports that plugins hold lead here from now on."""
         self.services.commit()
+        self.services.masking.refill(*log_processors(self))
         ports = self.services.ports
         ports.upstreams = self.forwarder_of
         ports.onwards = self.onward_of

@@ -1,30 +1,95 @@
-"""What the lines of the logs go through: the processors that plugins bring."""
+"""What lines of logs, and all else that people see, go through: the processors that plugins bring."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
-from gateway.plugin import LogProcessor
+from gateway import registry
+from gateway.config.entry import AnyEntry, PluginEntry
+from gateway.config.model import Config
+from gateway.plugin import Context, LogProcessor, Plugin
+from gateway.plugin.context import Ports
+from gateway.services.clock import Clock
+from gateway.services.masking import Masking
+from gateway.services.metrics import Metrics
+from gateway.services.relay import Relay
+from gateway.services.shared import Shared
 
 if TYPE_CHECKING:
     from gateway.runtime.live import Runtime
 
+Processors = tuple[tuple[LogProcessor, ...], dict[str, tuple[LogProcessor, ...]]]
 
-def log_processors(runtime: Runtime) -> tuple[tuple[LogProcessor, ...], dict[str, tuple[LogProcessor, ...]]]:
+
+def log_processors(runtime: Runtime) -> Processors:
     """The processors of every line, and those of each route's access lines.
 
     A route's access lines go through the processors of its own chain. All others (the application log, access lines of
     what no route took or of a route that is gone) may hold what any route must not show, and go through all of them.
     Equal processors run once: ten thousand routes with one default do not mean ten thousand passes.
     """
+    found = ((instance.route, instance.plugin.log_processor()) for instance in runtime.instances.values())
+    return _by_route(found, [route.name for route in runtime.routes])
+
+
+def processors_of(config: Config, metrics: Metrics | None = None) -> Processors:
+    """As `log_processors`, of a configuration that is not live: for the supervisor, and for commands that show data.
+
+    Plugins that bring a processor are made and never opened. Raises what making one raises.
+    """
+    ports = cast(
+        "Ports",
+        SimpleNamespace(
+            clock=Clock(),
+            metrics=metrics if metrics is not None else Metrics(),
+            relay=Relay(),
+            shared=Shared(),
+            masking=Masking(),
+            workers=config.worker_count,
+            owner=False,
+            replicas=1,
+        ),
+    )
+
+    def processor_of(owner: str, entry: PluginEntry) -> LogProcessor | None:
+        plugin = registry.find(entry.plugin)
+        if plugin.log_processor is Plugin.log_processor:
+            return None
+        context = Context(ports, route=owner, plugin=entry.plugin, id=entry.name, mode=entry.mode)
+        return plugin(entry.settings, context).log_processor()
+
+    # Upstreams first, as when they are made live: the order of processors is the same.
+    lists = [(f"upstream:{name}", upstream.attempt) for name, upstream in config.upstreams.items()]
+    lists += [(route.name, config.entries_of(route)) for route in config.routes]
+    found = ((owner, processor_of(owner, entry)) for owner, entries in lists for entry in _single(entries))
+    return _by_route(found, [route.name for route in config.routes])
+
+
+def masking_of(config: Config, metrics: Metrics | None = None) -> Masking:
+    """A `Masking` for a configuration without a runtime. Raises what `processors_of` raises."""
+    return Masking(*processors_of(config, metrics))
+
+
+def _single(entries: Iterable[PluginEntry | AnyEntry]) -> Iterable[PluginEntry]:
+    for entry in entries:
+        if entry.mode.value == "off":
+            continue
+        if isinstance(entry, AnyEntry):
+            yield from _single(entry.any)
+        else:
+            yield entry
+
+
+def _by_route(found: Iterable[tuple[str, LogProcessor | None]], routes: list[str]) -> Processors:
     everywhere: dict[LogProcessor, None] = {}
-    of_routes: dict[str, dict[LogProcessor, None]] = {route.name: {} for route in runtime.routes}
-    for instance in runtime.instances.values():
-        processor = instance.plugin.log_processor()
+    of_routes: dict[str, dict[LogProcessor, None]] = {name: {} for name in routes}
+    for owner, processor in found:
         if processor is None:
             continue
         everywhere[processor] = None
         # One of an upstream's attempt chain belongs to no route's lines alone.
-        for name in (instance.route,) if instance.route in of_routes else of_routes:
+        for name in (owner,) if owner in of_routes else of_routes:
             of_routes[name][processor] = None
     return tuple(everywhere), {name: tuple(each) for name, each in of_routes.items()}

@@ -12,6 +12,7 @@ from gateway.http import UNROUTED, Body, Exchange, Handler, Request, Response
 from gateway.plugin import Context
 from gateway.services.client import Client
 from gateway.services.clock import Clock
+from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics
 from gateway.services.relay import Relay
 from gateway.services.shared import Shared
@@ -33,6 +34,7 @@ class LivePorts:
         self.clock: Clock = services.clock
         self.metrics: Metrics = services.metrics
         self.relay: Relay = services.relay
+        self.masking: Masking = services.masking
         self.shared: Shared = Shared()
         self.workers = services.workers
         self.owner = services.owner

@@ -12,6 +12,7 @@ from gateway.http import Exchange
 from gateway.runtime.ports import LivePorts
 from gateway.services.client import Client
 from gateway.services.clock import Clock, Wheel
+from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics
 from gateway.services.relay import Relay
 from gateway.services.store import Store, open_store
@@ -37,6 +38,8 @@ class Services:
         self.wheel = Wheel()
         self.metrics = Metrics()
         self.relay = Relay()
+        self.masking = Masking()
+        """What data goes through before people see it; the runtime in force refills it."""
         self.buffer = memoryview(bytearray(RECEIVE_BUFFER))
         self.log_exchange: Callable[[Exchange], None] | None = None
         """The access log, if there is one."""

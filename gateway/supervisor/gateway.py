@@ -13,8 +13,10 @@ from typing import Any
 from gateway.admin import AdminServer, Checks
 from gateway.config.load import Loaded
 from gateway.reload import Refused, Reloader
+from gateway.runtime import processors_of
 from gateway.server.tls import renewing_context
-from gateway.services.log import configure, restyle
+from gateway.services.log import configure, process, restyle
+from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics, Snapshot
 from gateway.supervisor.effective import effective_routes
 from gateway.supervisor.processes import Processes
@@ -33,6 +35,8 @@ class RunningGateway:
         self._own_metrics = several
         self._checks = Checks()
         self._metrics = Metrics()
+        self.masking = Masking()
+        """What data goes through before operators see it."""
         self._reloader = Reloader(paths, loaded, self._apply)
         self._admin: AdminServer | None = None
         self._forget_tls: Callable[[], None] = lambda: None
@@ -115,6 +119,7 @@ class RunningGateway:
     async def _apply(self, loaded: Loaded) -> None:
         """All workers or none: build in all, then commit in all."""
         try:
+            processors = processors_of(loaded.config, self._metrics)
             await self.workforce.prepare(loaded)
         except Exception as error:
             await self.workforce.abandon()
@@ -122,6 +127,9 @@ class RunningGateway:
                 raise
             raise Refused([str(error) or type(error).__name__]) from error
         await self.workforce.commit()
+        self.masking.refill(*processors)
+        if self._own_metrics:  # this process has a log of its own
+            process(processors[0])
         if self._own_metrics and loaded.config.log != self.loaded.config.log:
             restyle(loaded.config.log.level, loaded.config.log.format)
         self._checks.start(loaded.config.health.checks)
@@ -130,6 +138,9 @@ class RunningGateway:
         """Start everything. Raises what keeps it from serving; then nothing is left open."""
         config = self.loaded.config
         try:
+            processors = processors_of(config, self._metrics)
+            self.masking.refill(*processors)
+            process(processors[0])  # why it cannot start is masked as well
             await self.workforce.start()
             self._checks.start(config.health.checks)
             if config.admin is not None:

@@ -16,6 +16,7 @@ from gateway.http import Body, Handler, Request, Response
 from gateway.plugin import Context
 from gateway.services.client import Answer, Client
 from gateway.services.clock import ManualClock
+from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics
 from gateway.services.relay import Relay
 from gateway.services.shared import Shared
@@ -99,6 +100,8 @@ class TestPorts:
         self.metrics = Metrics()
         self.relay = Relay()
         """Its ``send`` is None: there are no other workers, unless a test sets it."""
+        self.masking = Masking()
+        """Has its floor only, unless a test refills it."""
         self.shared = Shared()
         self.workers = workers
         self.owner = owner

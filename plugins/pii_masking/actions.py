@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import re
 from enum import StrEnum
 from typing import Final
+
+from gateway.services.masking import token_of
 
 CATEGORIES: Final = (
     "credential",
@@ -20,7 +20,6 @@ CATEGORIES: Final = (
     "address",
     "personal",
 )
-_LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _PLAIN: Final = re.compile(r"[ ().\-/+]")
 MASKED: Final = re.compile(
     r"\[(?:" + "|".join(CATEGORIES) + r")\]|<(?:" + "|".join(CATEGORIES) + r"):[a-p]{16}>|\*{4}.{0,4}"
@@ -53,21 +52,13 @@ class Substitute:
             case Action.DROP:
                 return ""
             case Action.HASH:
-                return f"<{category}:{self._token(category, value)}>"
+                return token_of(self._key, category, value)
             case Action.PARTIAL:
                 return _partial(category, value)
             case Action.TRUNCATE:
                 return _truncated(category, value)
             case _:
                 return f"[{category}]"
-
-    def _token(self, category: str, value: str) -> str:
-        """The same for the same value, however it is spelled; nobody without the key can try values out."""
-        plain = value.lower() if category == "email" else value
-        if category in {"card", "iban", "phone", "government_id"}:
-            plain = _PLAIN.sub("", value).upper()
-        digest = hmac.digest(self._key, f"{category}\0{plain}".encode("utf-8", "replace"), hashlib.sha256)
-        return digest[:8].hex().translate(_LETTERS)
 
 
 def _partial(category: str, value: str) -> str:

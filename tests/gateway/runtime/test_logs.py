@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from gateway.config import load_text
 from gateway.plugin import Plugin, Settings
-from gateway.runtime import log_processors
+from gateway.runtime import log_processors, masking_of, processors_of
 from gateway.testing import running
 
 
@@ -70,3 +71,28 @@ async def test_a_route_has_its_own_and_the_rest_goes_through_all_once():
         "b": ["alike", "b", "upstream:app"],
         "c": ["upstream:app"],
     }
+
+
+async def test_without_a_runtime_it_is_the_same():
+    text = CONFIG.replace("[Alike]", '["marking:Alike"]')
+    async with running(text) as gateway:
+        live = log_processors(gateway.runtime)
+    built = processors_of(load_text(text).config)
+    told = [
+        [len(everywhere), {name: [type(each) for each in every] for name, every in of_routes.items()}]
+        for everywhere, of_routes in (live, built)
+    ]
+    assert told[0] == told[1]
+
+
+def test_a_command_can_mask_what_it_shows():
+    masking = masking_of(load_text(CONFIG.replace("[Alike]", '["marking:Alike"]')).config)
+    assert masking.line({}, "b") == {"by": "upstream:app"}
+    assert masking.fields([("Authorization", "x")], "c") == [("Authorization", "[secret]")]
+
+
+async def test_the_runtime_in_force_fills_what_plugins_and_services_hold():
+    async with running(CONFIG.replace("[Alike]", '["marking:Alike"]')) as gateway:
+        masking = gateway.services.masking
+        assert next(iter(gateway.runtime.instances.values())).plugin.context.masking is masking
+        assert masking.processors("b") == log_processors(gateway.runtime)[1]["b"]
