@@ -61,7 +61,9 @@ def processors_of(config: Config, metrics: Metrics | None = None) -> Processors:
         return plugin(entry.settings, context).log_processor()
 
     # Upstreams first, as when they are made live: the order of processors is the same.
-    lists = [(f"upstream:{name}", upstream.attempt) for name, upstream in config.upstreams.items()]
+    lists: list[tuple[str, Iterable[PluginEntry | AnyEntry]]] = [
+        (f"upstream:{name}", upstream.attempt) for name, upstream in config.upstreams.items()
+    ]
     lists += [(route.name, config.entries_of(route)) for route in config.routes]
     found = ((owner, processor_of(owner, entry)) for owner, entries in lists for entry in _single(entries))
     return _by_route(found, [route.name for route in config.routes])

@@ -87,7 +87,8 @@ async def test_without_a_runtime_it_is_the_same():
 
 def test_a_command_can_mask_what_it_shows():
     masking = masking_of(load_text(CONFIG.replace("[Alike]", '["marking:Alike"]')).config)
-    assert masking.line({}, "b") == {"by": "upstream:app"}
+    assert masking.line({}, "b") == {"by": "b"}
+    assert masking.line({}, "c") == {"by": "upstream:app"}
     assert masking.fields([("Authorization", "x")], "c") == [("Authorization", "[secret]")]
 
 
