@@ -1,6 +1,7 @@
 """Durable work: on disk before anybody is told that it was accepted, and handed out until somebody has done it."""
 
 from gateway.services.queue.contract import (
+    UNREADABLE,
     Attempt,
     Buried,
     Done,
@@ -23,6 +24,7 @@ from gateway.services.queue.contract import (
 )
 
 __all__ = [
+    "UNREADABLE",
     "Attempt",
     "Buried",
     "Done",

@@ -15,7 +15,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gateway.services.queue.opening import QueueSettings
 
 
 class QueueError(Exception):
@@ -124,7 +127,7 @@ class Item:
     order: str | None = None
     last: Attempt | None = None
     payload: bytes | None = None
-    """None in listings, and where it was not kept."""
+    """None in listings, where it was not kept, and where no key opens it."""
     lease: str = ""
     """The token of who holds it."""
     lease_until: float = 0.0
@@ -216,6 +219,10 @@ class Tally:
 class Queue(Protocol):
     """Durable work, shared by all who open the same URL. Safe to be called from one event loop per process."""
 
+    def configure(self, settings: QueueSettings) -> None:
+        """Take up other keys, limits and retention from the next call on: a reload must not open a file twice."""
+        ...
+
     async def close(self) -> None:
         """Commit what was handed in, then let go. Idempotent."""
         ...
@@ -225,7 +232,11 @@ class Queue(Protocol):
         ...
 
     async def take(self, topic: str, limit: int, lease: float) -> Sequence[Item]:
-        """Up to ``limit`` items that are due, oldest due first, with payloads, under a lease of so many seconds."""
+        """Up to ``limit`` items that are due, oldest due first, with payloads, under a lease of so many seconds.
+
+        What was leased and not settled in time comes first. What no key opens is not handed out but buried with
+        `UNREADABLE`. Less than ``limit`` may come although more is due: try again until nothing comes.
+        """
         ...
 
     async def wait(self, topic: str, longest: float) -> None:
@@ -237,7 +248,10 @@ class Queue(Protocol):
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
-        """End leases, durably, in one commit. False where the lease was lost: that one changed nothing."""
+        """End leases, durably, in one commit. False where the lease was lost: that one changed nothing.
+
+        A lease that ran out is not lost until somebody else took the item, or it was erased.
+        """
         ...
 
     async def find(self, query: Query, *, after: str | None = None, limit: int = 100) -> Page:
@@ -288,7 +302,7 @@ class Queue(Protocol):
         ...
 
     async def kept(self, name: str) -> bytes | None:
-        """The value under this name, if its time is not over."""
+        """The value under this name, if its time is not over. Raises QueueError if no key opens it."""
         ...
 
     async def forget(self, name: str) -> None:
