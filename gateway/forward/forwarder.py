@@ -31,8 +31,6 @@ Rewriter = Callable[[str, Mapping[str, str] | None], str]
 
 _LENIENCE: Final = 0.01
 """Seconds by which the loop's clock may be behind, so that a deadline is met early."""
-_SMOOTHING: Final = 0.1
-"""Weight of the newest answer in a target's latency."""
 
 
 class LiveAttempt(Attempt):
@@ -103,7 +101,7 @@ class Forwarder:
                     live.active -= 1
                     raise
                 else:
-                    live.latency += (monotonic() - started - live.latency) * _SMOOTHING
+                    live.timed(monotonic() - started)
                     if response.body.whole is None:
                         response.body.at_end(partial(upstream.streamed, live, response))
                     else:
@@ -313,7 +311,7 @@ async def exchange(attempt: LiveAttempt, request: Request) -> Response:
         response.body.at_end(partial(upstream.streamed, live, response))
     else:
         live.active -= 1
-    live.latency += (monotonic() - started - live.latency) * _SMOOTHING
+    live.timed(monotonic() - started)
     upstream.record(live, response)
     return response
 

@@ -8,10 +8,12 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from gateway.plugin import Gate
-from gateway.services.metrics import Counter
+from gateway.services.metrics import Counter, Histogram
 from gateway.transport.endpoint import Endpoint
 from gateway.transport.pool import Pool
 
+_SMOOTHING: Final = 0.1
+"""Weight of the newest answer in a target's latency."""
 SLOW_START_FLOOR: Final = 0.1
 """Share of its weight with which a target begins a slow start: enough to be measured, too little to be hurt."""
 
@@ -26,6 +28,8 @@ class Tally:
     """Answers that count against the target (502, 503, 504)."""
     failed: Counter
     """No answer: not connected, reset, malformed, too late."""
+    durations: Histogram
+    """Seconds to the head of an answer; of the upstream, not of this target alone."""
 
 
 class LiveTarget:
@@ -34,6 +38,7 @@ class LiveTarget:
     __slots__ = (
         "active",
         "authority",
+        "durations",
         "ejected",
         "ejected_until",
         "ejections",
@@ -61,6 +66,7 @@ class LiveTarget:
         self.pool = pool
         self.tally = tally
         self.ok = tally.ok
+        self.durations = tally.durations
         self.weight = weight
         self.priority = priority
         self.authority = endpoint.authority
@@ -104,6 +110,11 @@ class LiveTarget:
         self.ejected, self.ejected_until = known.ejected, known.ejected_until
         self.ejections, self.returned, self.failures = known.ejections, known.returned, known.failures
         self.started, self.latency = known.started, known.latency
+
+    def timed(self, seconds: float) -> None:
+        """The head of an answer came after so many seconds."""
+        self.latency += (seconds - self.latency) * _SMOOTHING
+        self.durations.observe(seconds)
 
     def release(self) -> None:
         """An exchange with it has ended."""

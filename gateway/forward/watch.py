@@ -25,7 +25,7 @@ Rows = Iterator[tuple[tuple[str, ...], float]]
 class Watch:
     """What is counted about one upstream."""
 
-    __slots__ = ("_attempts", "_ejections", "_metrics", "_name", "_retries", "_skipped")
+    __slots__ = ("_attempts", "_durations", "_ejections", "_metrics", "_name", "_retries", "_skipped")
 
     def __init__(self, metrics: Metrics, name: str) -> None:
         self._metrics = metrics
@@ -34,6 +34,9 @@ class Watch:
             "upstream_attempts_total",
             "Attempts by what came of them: ok, bad (502, 503, 504) or failed (no answer).",
             (*_TARGET, "outcome"),
+        )
+        self._durations = metrics.histogram(
+            "upstream_attempt_duration_seconds", "From the choice of a target to the head of its answer.", ("upstream",)
         )
         self._retries = metrics.counter("upstream_retries_total", "Attempts after the first of a request.", _TARGET)
         self._ejections = metrics.counter("upstream_ejections_total", "Targets left out after failures.", _TARGET)
@@ -45,7 +48,8 @@ class Watch:
 
     def tally(self, target: str) -> Tally:
         """A target's counters; the same ones after a reload."""
-        return Tally(*(self._attempts.child(self._name, target, outcome) for outcome in ("ok", "bad", "failed")))
+        ok, bad, failed = (self._attempts.child(self._name, target, outcome) for outcome in ("ok", "bad", "failed"))
+        return Tally(ok, bad, failed, self._durations.child(self._name))
 
     def retried(self, target: str) -> None:
         self._retries.child(self._name, target).inc()
@@ -76,6 +80,7 @@ class Watch:
                     family.remove(self._name, target.name)
         if all(each.name != self._name for each in shown):
             self._skipped.remove(self._name)
+            self._durations.remove(self._name)
 
 
 def _gauges(metrics: Metrics, shown: list[LiveUpstream]) -> None:
@@ -108,9 +113,15 @@ def _gauges(metrics: Metrics, shown: list[LiveUpstream]) -> None:
         _TARGET,
     ).read = overruns
     metrics.gauge(
-        "upstream_target_well", "1 if the target is used, 0 if ill or ejected.", _TARGET, rule="min", read=health
+        "upstream_target_healthy",
+        "1 if the target is well, 0 if checks find it ill or it is ejected.",
+        _TARGET,
+        rule="min",
+        read=health,
     )
-    metrics.gauge("upstream_active", "Exchanges under way.", _TARGET, read=active)
+    metrics.gauge(
+        "upstream_attempts_in_flight", "Attempts under way, their answers' bodies included.", _TARGET, read=active
+    )
     metrics.gauge(
         "upstream_latency_seconds", "To the answer's head, moving average.", _TARGET, rule="max", read=latency
     )

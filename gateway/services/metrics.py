@@ -250,7 +250,7 @@ class Metrics:
         ]
         folded = sum(family.folded for family in self._families.values())
         families.append(
-            _one("metrics_folded_total", "counter", "Look-ups of label values beyond a metric's bound.", folded)
+            alone("metrics_folded_total", "counter", "Look-ups of label values beyond a metric's bound.", folded)
         )
         return families
 
@@ -290,7 +290,8 @@ class Metrics:
         ]
 
 
-def _one(name: str, kind: str, text: str, value: float, rule: str = "sum") -> dict[str, Any]:
+def alone(name: str, kind: str, text: str, value: float, rule: str = "sum") -> dict[str, Any]:
+    """A family of a snapshot that has one value and no labels."""
     return {
         "name": name,
         "kind": kind,
@@ -312,10 +313,12 @@ def _process() -> Snapshot:
         resident, descriptors = usage.ru_maxrss * 1024, 0
     collections = sum(each["collections"] for each in gc.get_stats())
     return [
-        _one("process_cpu_seconds_total", "counter", "Processor time of all workers.", usage.ru_utime + usage.ru_stime),
-        _one("process_resident_memory_bytes", "gauge", "Resident memory of all workers.", resident),
-        _one("process_open_fds", "gauge", "Open file descriptors of all workers.", descriptors),
-        _one("process_gc_collections_total", "counter", "Runs of the garbage collector.", collections),
+        alone(
+            "process_cpu_seconds_total", "counter", "Processor time of all workers.", usage.ru_utime + usage.ru_stime
+        ),
+        alone("process_resident_memory_bytes", "gauge", "Resident memory of all workers.", resident),
+        alone("process_open_fds", "gauge", "Open file descriptors of all workers.", descriptors),
+        alone("process_gc_collections_total", "counter", "Runs of the garbage collector.", collections),
     ]
 
 

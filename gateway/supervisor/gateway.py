@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from gateway.runtime import processors_of
 from gateway.server.tls import renewing_context
 from gateway.services.log import configure, process, restyle
 from gateway.services.masking import Masking
-from gateway.services.metrics import Metrics, Snapshot
+from gateway.services.metrics import Metrics, Snapshot, alone
 from gateway.supervisor.effective import effective_routes
 from gateway.supervisor.processes import Processes
 from gateway.supervisor.workforce import InProcess, Workforce
@@ -62,17 +64,15 @@ class RunningGateway:
 
     def _own_snapshot(self) -> Snapshot:
         outcome = self._reloader.outcome
-        rows = [
-            ("config_last_reload_successful", "gauge", "Whether the last reload was taken up.", int(outcome.last_ok)),
-            ("config_last_reload_timestamp_seconds", "gauge", "When it was, since 1970.", outcome.last_at),
-            ("config_last_reload_seconds", "gauge", "How long it took.", outcome.last_seconds),
-            ("config_reloads_total", "counter", "Reloads that were taken up.", outcome.successes),
-            ("config_reloads_refused_total", "counter", "Reloads that were refused.", outcome.failures),
-        ]
         own: Snapshot = self._metrics.snapshot() if self._own_metrics else []
         own += [
-            {"name": n, "kind": k, "help": h, "labels": [], "rule": "max", "bounds": [], "samples": [[[], v]]}
-            for n, k, h, v in rows
+            alone("config_last_reload_successful", "gauge", "Whether the last reload was taken up.", outcome.last_ok),
+            alone("config_last_reload_timestamp_seconds", "gauge", "When it was, since 1970.", outcome.last_at),
+            alone("config_last_reload_seconds", "gauge", "How long it took.", outcome.last_seconds),
+            alone("config_reloads_total", "counter", "Reloads that were taken up.", outcome.successes),
+            alone("config_reloads_refused_total", "counter", "Reloads that were refused.", outcome.failures),
+            _info("build_info", "The program.", version=version("sidegate"), python=platform.python_version()),
+            _info("config_info", "The configuration in force.", digest=self.loaded.digest),
         ]
         own.append(
             {
@@ -230,6 +230,11 @@ class RunningGateway:
         if self._admin is not None:
             await self._admin.close()
         await self.workforce.close()
+
+
+def _info(name: str, text: str, **labels: str) -> dict[str, Any]:
+    """A gauge that is 1 and says what it has to say in its labels."""
+    return {**alone(name, "gauge", text, 1), "labels": list(labels), "samples": [[list(labels.values()), 1]]}
 
 
 def run(paths: Sequence[Path], loaded: Loaded) -> int:

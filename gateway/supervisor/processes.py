@@ -28,6 +28,7 @@ from gateway.server.listener import bind
 from gateway.services.metrics import OTHER, Snapshot, merge
 from gateway.supervisor.child import packed
 from gateway.supervisor.control import Line, Refusal
+from gateway.supervisor.workforce import census
 
 log = logging.getLogger("gateway.supervisor")
 
@@ -239,11 +240,7 @@ class Processes:
         for child, answer in zip(ready, answers, strict=True):
             if not isinstance(answer, BaseException):
                 child.last = answer
-        own: Snapshot = [
-            _own("workers", "gauge", "Workers that are wanted.", len(self._children)),
-            _own("workers_ready", "gauge", "Workers that serve.", sum(child.ready for child in self._children)),
-            _own("worker_restarts_total", "counter", "Workers started again after they died.", self._restarts),
-        ]
+        own = census(len(self._children), sum(child.ready for child in self._children), self._restarts)
         return [
             *(child.last for child in self._children if child.last),
             *([self._departed] if self._departed else []),
@@ -323,11 +320,6 @@ def _retained(family: dict[str, Any], known: Mapping[str, Collection[str]]) -> d
             at = family["labels"].index(label)
             family = {**family, "samples": [each for each in family["samples"] if each[0][at] in names]}
     return family
-
-
-def _own(name: str, kind: str, text: str, value: float) -> dict[str, Any]:
-    made = {"name": name, "kind": kind, "help": text, "labels": [], "rule": "sum", "bounds": []}
-    return {**made, "samples": [[[], value]]}
 
 
 def _bind(listener: Listener, count: int) -> list[socket.socket]:

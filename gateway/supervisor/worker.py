@@ -17,6 +17,7 @@ from gateway.runtime import Runtime, Services, log_processors
 from gateway.server.edge import Edge, EdgeLimits
 from gateway.server.listener import OpenListener, open_listener
 from gateway.server.tls import ServerTls
+from gateway.services.lag import LoopLag
 from gateway.services.log import (
     AccessLog,
     FileSink,
@@ -57,6 +58,7 @@ class Worker:
         self._handshakes: list[ServerTls | None] = []
         """How the listeners of the next configuration greet."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._lag: LoopLag | None = None
 
     async def start(self) -> None:
         """Build the runtime, then open the listeners. Raises BuildError, StoreUrlError or OSError."""
@@ -75,6 +77,7 @@ class Worker:
             except OSError as error:
                 raise OSError(error.errno, f"cannot listen on {listener.bind}: {error.strerror}") from error
         self._count()
+        self._lag = LoopLag(self.services.metrics)
         keep_memory()
         gc.set_threshold(50_000, 20, 100)
         _freeze()
@@ -166,8 +169,17 @@ class Worker:
             "Open client connections.",
             read=lambda: [((), sum(len(e.connections) for e in self.edges))],
         )
+        metrics.gauge(
+            "connections_limit",
+            "Most connections that may be open.",
+            read=lambda: [((), sum(e.limits.connections for e in self.edges))],
+        )
         accepted = metrics.counter("connections_total", "Client connections accepted.")
         accepted.read = lambda: [((), sum(edge.accepted for edge in self.edges))]
+        refused = metrics.counter(
+            "connections_refused_total", "Client connections cut at once: too many, or not from where they should be."
+        )
+        refused.read = lambda: [((), sum(edge.refused_connections for edge in self.edges))]
         dropped = metrics.counter(
             "log_dropped_total", "Lines given up: their sink was stuck or failed, or a log processor failed.", ("log",)
         )
@@ -259,6 +271,8 @@ class Worker:
 
     async def close(self) -> None:
         """Close everything. Idempotent."""
+        if self._lag is not None:
+            self._lag.close()
         for listener in self.listeners:
             await listener.close()
         self.listeners.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from gateway.config.load import Loaded
-from gateway.services.metrics import Snapshot
+from gateway.services.metrics import Snapshot, alone
 from gateway.supervisor.worker import Worker
 
 
@@ -86,7 +86,7 @@ class InProcess:
 
     async def snapshots(self) -> list[Snapshot]:
         """Counters of this process."""
-        return [self._worker.snapshot()]
+        return [self._worker.snapshot(), census(1, 1, 0)]
 
     async def statuses(self) -> list[dict[str, Any]]:
         """State of this process."""
@@ -116,3 +116,12 @@ class InProcess:
     def addresses(self) -> list[str]:
         """Where the listeners really are."""
         return [listener.name for listener in self._worker.listeners]
+
+
+def census(wanted: int, ready: int, restarts: int) -> Snapshot:
+    """How many workers there are."""
+    return [
+        alone("workers", "gauge", "Workers that are wanted.", wanted),
+        alone("workers_ready", "gauge", "Workers that serve.", ready),
+        alone("worker_restarts_total", "counter", "Workers started again after they died.", restarts),
+    ]

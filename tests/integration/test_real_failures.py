@@ -251,7 +251,7 @@ async def test_a_client_that_leaves_is_a_499_and_no_failure_of_the_target(
 
     await until(counted)
     assert await process.metric("upstream_attempts_total", outcome="failed") == 0
-    assert await process.metric("upstream_target_well") == 1
+    assert await process.metric("upstream_target_healthy") == 1
     (target_state,) = (await process.tell("/upstreams"))["workers"][0]["upstreams"]["service"]["targets"]
     assert (target_state["state"], target_state["failures_in_a_row"], target_state["active"]) == ("well", 0, 0)
     await until(lambda: process.out().count('"status":499') == 3)

@@ -66,7 +66,7 @@ async def test_both_serve_and_their_numbers_add_up(
     assert await process.metric("request_duration_seconds_count", route="all") == asked
     assert await process.metric("upstream_attempts_total", outcome="ok") == asked
     assert (await process.metric("workers"), await process.metric("workers_ready")) == (2, 2)
-    assert await process.metric("upstream_target_well") == 1
+    assert await process.metric("upstream_target_healthy") == 1
 
 
 async def test_a_worker_that_is_killed_is_started_again_and_new_connections_wait_for_nobody(

@@ -12,7 +12,7 @@ from gateway.forward import LiveTarget, LiveUpstream
 from gateway.forward.target import Tally
 from gateway.http import Request
 from gateway.services.clock import Clock, ManualClock, Wheel
-from gateway.services.metrics import Counter, Metrics
+from gateway.services.metrics import Counter, Histogram, Metrics
 from gateway.transport.endpoint import Endpoint
 
 
@@ -25,7 +25,11 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 def _target(name: str, weight: int = 1, priority: int = 0) -> LiveTarget:
     pool: Any = None  # what chooses and judges never touches connections
     return LiveTarget(
-        Endpoint(f"http://{name}"), pool, Tally(Counter(), Counter(), Counter()), weight=weight, priority=priority
+        Endpoint(f"http://{name}"),
+        pool,
+        Tally(Counter(), Counter(), Counter(), Histogram(())),
+        weight=weight,
+        priority=priority,
     )
 
 

@@ -11,18 +11,18 @@ def rows(metrics, name):
 async def test_gauges_show_what_is_open(service, upstream, way, get, metrics):
     target = await service()
     live = upstream(target.url, probe=False)
-    assert rows(metrics, "upstream_target_well") == {}
+    assert rows(metrics, "upstream_target_healthy") == {}
     await live.open()
     await way(live)(get())
     key = ("svc", target.url)
-    assert rows(metrics, "upstream_target_well") == {key: 1.0}
-    assert rows(metrics, "upstream_active") == {key: 0.0}
+    assert rows(metrics, "upstream_target_healthy") == {key: 1.0}
+    assert rows(metrics, "upstream_attempts_in_flight") == {key: 0.0}
     assert rows(metrics, "upstream_latency_seconds")[key] > 0
     assert rows(metrics, "upstream_connections") == {(*key, "idle"): 1, (*key, "busy"): 0, (*key, "waiting"): 0}
     live.report(target.url, healthy=False)
-    assert rows(metrics, "upstream_target_well") == {key: 0.0}
+    assert rows(metrics, "upstream_target_healthy") == {key: 0.0}
     await live.close()
-    assert rows(metrics, "upstream_target_well") == {}
+    assert rows(metrics, "upstream_target_healthy") == {}
 
 
 async def test_counters_outlive_a_reload_and_gauges_show_the_newer(service, upstream, way, get, metrics):
@@ -36,7 +36,7 @@ async def test_counters_outlive_a_reload_and_gauges_show_the_newer(service, upst
     await old.close()
     attempts = rows(metrics, "upstream_attempts_total")
     assert attempts[("svc", target.url, "ok")] == 2
-    assert len(rows(metrics, "upstream_target_well")) == 2
+    assert len(rows(metrics, "upstream_target_healthy")) == 2
 
 
 async def test_counters_of_targets_that_are_gone_go(service, upstream, metrics):
@@ -54,7 +54,7 @@ async def test_counters_of_targets_that_are_gone_go(service, upstream, metrics):
 async def test_rows_are_bounded(upstream, metrics, count):
     live = upstream(*(f"http://127.0.{number // 250}.{number % 250 + 1}:9" for number in range(count)))
     await live.open()
-    for name in ("upstream_target_well", "upstream_active", "upstream_latency_seconds"):
+    for name in ("upstream_target_healthy", "upstream_attempts_in_flight", "upstream_latency_seconds"):
         assert len(rows(metrics, name)) == 1000
     assert len(rows(metrics, "upstream_connections")) == 3000
     assert len(rows(metrics, "upstream_attempts_total")) <= 1001
