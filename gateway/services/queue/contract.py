@@ -15,10 +15,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from gateway.services.queue.opening import QueueSettings
+
+UNREADABLE: Final = "unreadable"
+"""The error of a dead letter that no key opened."""
 
 
 class QueueError(Exception):
