@@ -30,11 +30,15 @@ class Link:
     when: Condition | None = None
 
 
-def compose(links: Sequence[Link], last: Handler, render: Render) -> Handler:
+Observe = Callable[[Plugin[Any], Handler], Handler]
+"""Puts something around one plugin's handler that sees its requests and answers pass."""
+
+
+def compose(links: Sequence[Link], last: Handler, render: Render, observe: Observe | None = None) -> Handler:
     """One handler out of a list and what stands at its end. It raises nothing but cancellation."""
     handler = guard(last, render)
     for link in reversed(links):
-        handler = _bind(link, handler, render)
+        handler = _bind(link, handler, render, observe)
     return handler
 
 
@@ -57,7 +61,7 @@ def guard(last: Handler, render: Render) -> Handler:
     return guarded
 
 
-def _bind(link: Link, inner: Handler, render: Render) -> Handler:
+def _bind(link: Link, inner: Handler, render: Render, observe: Observe | None) -> Handler:
     plugin, condition = link.plugin, link.when
     call = plugin.__call__
     proceed = _raising(inner) if plugin.recovers else inner
@@ -89,9 +93,10 @@ def _bind(link: Link, inner: Handler, render: Render) -> Handler:
         else:
             return response
 
+    handler: Handler = bound if observe is None else observe(plugin, bound)
     if condition is not None:
-        return _conditional(condition, bound, _cleansing(plugin, inner, render), render)
-    return bound
+        return _conditional(condition, handler, _cleansing(plugin, inner, render), render)
+    return handler
 
 
 def _replaced(request: Request, before: Response, response: Response) -> None:

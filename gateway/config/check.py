@@ -24,6 +24,7 @@ from gateway.plugin import Scope as StateScope
 from gateway.plugin.document import read_limited
 from gateway.plugin.tree import Severity
 from gateway.plugin.upstream import upstreams_in
+from gateway.services.tracing import available
 
 LARGEST_PEM: Final = 8 * 1024 * 1024
 """Bytes: the system's whole list of authorities is a quarter of a megabyte."""
@@ -181,6 +182,7 @@ def _operation(config: Config) -> Iterator[Finding]:
     file = config.access_log.file
     if file is not None and not file.parent.is_dir():
         yield Finding(("access_log", "file"), f"expected a file in a directory that exists; {file.parent} does not")
+    yield from _tracing(config)
     memory = config.stores.shared.get_secret_value().startswith("memory:")
     if config.replicas == "heartbeat" and memory:
         yield Finding(("replicas",), "expected a Redis in `stores.shared`: heartbeats are counted there")
@@ -200,6 +202,23 @@ def _operation(config: Config) -> Iterator[Finding]:
                     "its state is kept apart in each worker and replica, so what it counts is approximate; "
                     "a Redis in `stores.shared` makes it exact",
                 )
+
+
+def _tracing(config: Config) -> Iterator[Finding]:
+    tracing = config.tracing
+    if tracing is None:
+        for index, route in enumerate(config.routes):
+            if route.tracing is not None:
+                yield _warning(("routes", index, "tracing"), "without `tracing` at the top this has no effect")
+        return
+    if not available():
+        yield Finding(
+            ("tracing",), "expected the extra `otel` to be installed: pip install 'sidegate[otel]'", of_key=True
+        )
+    if tracing.tls.cert is not None and tracing.tls.key is not None:
+        yield from _certificate(tracing.tls.cert, tracing.tls.key, ("tracing", "tls"))
+    if tracing.tls.ca is not None:
+        yield from _authorities(tracing.tls.ca, ("tracing", "tls", "ca"))
 
 
 def _all_entries(config: Config) -> Iterator[tuple[tuple[Step, ...], PluginEntry]]:

@@ -22,6 +22,7 @@ from gateway.config.operation import (
     Stores,
 )
 from gateway.config.routing import Match, Overrides, Redirect, Rewrite, Routing, Split, StickyKey
+from gateway.config.tracing import RouteTracing, Tracing
 from gateway.config.upstream import (
     ActiveHealth,
     Balance,
@@ -62,6 +63,7 @@ __all__ = [
     "Reload",
     "Retry",
     "Route",
+    "RouteTracing",
     "Routing",
     "Shutdown",
     "Sticky",
@@ -69,6 +71,7 @@ __all__ = [
     "Target",
     "Timeout",
     "TimeoutOverride",
+    "Tracing",
     "Upstream",
     "UpstreamTls",
     "When",
@@ -107,6 +110,7 @@ class Route(Settings):
         "`cookie:NAME`. Unset: drawn anew for each request.",
     )
     timeout: TimeoutOverride | None = Field(default=None, description="Deadlines that differ from the upstream's.")
+    tracing: RouteTracing | None = Field(default=None, description="What of `tracing` this route has its own way.")
     plugins: tuple[Entry, ...] = Field(
         default=(), description="Top is outermost: requests go down the list, answers come up. Nothing is sorted."
     )
@@ -162,6 +166,9 @@ class Config(Settings):
         description="A JSON line about each exchange: `stdout`, `stderr`, `{file: path}` or `off`.",
     )
     log: Log = Field(default=Log(), description="The gateway's own log, on stderr.")
+    tracing: Annotated[Tracing | None, Off] = Field(
+        default=None, description="Traces by OpenTelemetry's protocol; or `off`, which is also the default."
+    )
     stores: Stores = Field(default=Stores(), description="Where state lives that outlasts a request.")
     limits: Limits = Field(default=Limits(), description="What one client connection may cost.")
     defaults: Defaults = Field(default=Defaults(), description="What every route gets.")

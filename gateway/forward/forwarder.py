@@ -21,7 +21,7 @@ from gateway.forward.retry import verdict as judge
 from gateway.forward.select import other
 from gateway.forward.target import LiveTarget
 from gateway.http import Attempt, Body, Exchange, Request, Response
-from gateway.transport.exchange import Timing, send
+from gateway.transport.exchange import Timing
 
 if TYPE_CHECKING:
     from gateway.forward.upstream import LiveUpstream
@@ -55,12 +55,13 @@ class LiveAttempt(Attempt):
 class Forwarder:
     """One route's way to an upstream: its deadlines, its rewriting, its Host."""
 
-    __slots__ = ("first", "host", "later", "rewrite", "total", "total_first", "upstream")
+    __slots__ = ("first", "host", "later", "rewrite", "send", "total", "total_first", "upstream")
 
     def __init__(
         self, upstream: LiveUpstream, timeout: Timeout, rewrite: Rewriter | None = None, host: str | None = None
     ) -> None:
         self.upstream = upstream
+        self.send = upstream.send
         self.rewrite = rewrite
         self.host = None if host in (None, "target") else b"" if host == "preserve" else (host or "").encode("ascii")
         """None: the target's own; empty: the client's."""
@@ -93,7 +94,9 @@ class Forwarder:
                 live.active += 1
                 host = self.host
                 try:
-                    response = await send(pool, request, path, live.authority if host is None else host, self.first)
+                    response = await self.send(
+                        pool, request, path, live.authority if host is None else host, self.first
+                    )
                 except GatewayError as error:
                     live.active -= 1
                     ended: Response | GatewayError = error
@@ -297,7 +300,9 @@ async def exchange(attempt: LiveAttempt, request: Request) -> Response:
     started = monotonic()
     live.active += 1
     try:
-        response = await send(live.pool, request, attempt.path, attempt.authority, attempt.timing, fresh=attempt.fresh)
+        response = await upstream.send(
+            live.pool, request, attempt.path, attempt.authority, attempt.timing, fresh=attempt.fresh
+        )
     except GatewayError as error:
         live.active -= 1
         upstream.record(live, error)

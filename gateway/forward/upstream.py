@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from gateway.config.upstream import Timeout, Upstream
@@ -17,15 +17,20 @@ from gateway.forward.retry import Budget, Rules
 from gateway.forward.select import Selection, other, select
 from gateway.forward.sticky import Stickiness
 from gateway.forward.target import LiveTarget
+from gateway.forward.traced import TracedSend
 from gateway.forward.watch import Watch
 from gateway.http import Handler, Request, Response
 from gateway.plugin import Gate
 from gateway.services.clock import Clock, Wheel
 from gateway.services.metrics import Metrics
 from gateway.transport.endpoint import Endpoint, Tls
+from gateway.transport.exchange import send
 from gateway.transport.pool import Pool, PoolLimits
 
 log = logging.getLogger("gateway.upstreams")
+
+Send = Callable[..., Awaitable[Response]]
+"""As `gateway.transport.exchange.send`."""
 
 _RAMP: Final = 20
 """Steps in which a slow start's shares grow."""
@@ -45,11 +50,13 @@ class LiveUpstream:
         metrics: Metrics | None = None,
         compose_attempt: Callable[[Handler], Handler] | None = None,
         probe: bool = True,
+        traced: bool = False,
     ) -> None:
         """``compose_attempt`` puts the plugins of the attempt chain around its end; None if there are none.
 
-        ``probe`` says whether this worker runs the active checks; one that does not is told by `report`. Raises
-        OSError or ssl.SSLError for TLS files that cannot be used.
+        ``probe`` says whether this worker runs the active checks; one that does not is told by `report`. ``traced``:
+        attempts are noted in the trace of their exchange, if it has one. Raises OSError or ssl.SSLError for TLS files
+        that cannot be used.
         """
         self.name = name
         self.settings = settings
@@ -61,6 +68,7 @@ class LiveUpstream:
         self.rules = Rules(settings.retry)
         self.suspect = min([*FAILING, *self.rules.statuses])
         """Answers below this status are fine and need no second look."""
+        self.send: Send = TracedSend(name) if traced else send
         self.chain = compose_attempt(exchange_forked) if compose_attempt is not None else None
         self._watch = Watch(metrics or Metrics(), name)
         self.targets = self._make(buffer)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.services.relay import Relay
     from gateway.services.shared import Shared
     from gateway.services.store import Store
+    from gateway.services.tracing import Tracing
 
 
 class Mode(StrEnum):
@@ -52,6 +53,11 @@ class Ports(Protocol):
     @property
     def masking(self) -> Masking:
         """What data goes through before people see it."""
+        ...
+
+    @property
+    def tracing(self) -> Tracing:
+        """Traces, of work that was put off."""
         ...
 
     workers: int
@@ -134,6 +140,13 @@ class Context:
     def masking(self) -> Masking:
         """What data goes through before people see it; give it this plugin's `route`. Follows each reload."""
         return self.ports.masking
+
+    @property
+    def tracing(self) -> Tracing:
+        """Traces: `gateway.services.tracing.Tracing.work` continues one in work that was put off. Exchanges and
+        attempts are traced without a plugin's doing.
+        """
+        return self.ports.tracing
 
     @property
     def relay(self) -> Relay:

@@ -26,6 +26,8 @@ from gateway.route.rewrite import compile_rewrite
 from gateway.route.split import compile_split
 from gateway.route.table import RouteTable, policy_of
 from gateway.runtime.route import LiveRoute, condition_of, destination, redirecting
+from gateway.runtime.telemetry import route_tracing
+from gateway.runtime.traced import deciding, observed, plugins_are_traced
 
 if TYPE_CHECKING:
     from gateway.runtime.live import Runtime
@@ -61,6 +63,8 @@ class Assembly:
         self._services = runtime.services
         self._old = old
         self._fold = runtime.config.routing.ignore_case
+        self._traced = runtime.config.tracing is not None
+        self._observe = observed if plugins_are_traced(runtime.config) else None
         # A plugin holds on to the store that it was opened with.
         self._old_instances = old.instances if old is not None and old.store == runtime.store else {}
 
@@ -82,7 +86,8 @@ class Assembly:
         label = f"upstream:{name}"
         instances = await self._instances(label, settings.attempt)
         self._runtime.chains[label] = instances
-        key = f"{identity(settings)} {self._fold}"  # its attempt chain compares paths, too
+        # Its attempt chain compares paths, too.
+        key = f"{identity(settings)} {self._fold} {self._traced} {self._observe is not None}"
         old = self._old.upstreams.get(name) if self._old is not None else None
         kept = all(instance.key in self._old_instances for instance in instances)
         if old is not None and old.key == key and kept:
@@ -98,6 +103,7 @@ class Assembly:
             metrics=services.metrics,
             compose_attempt=self._composer(instances),
             probe=services.owner,
+            traced=self._traced,
         )
         upstream.key = key
         for instance in instances:
@@ -110,7 +116,7 @@ class Assembly:
         if not instances:
             return None
         links = [self._link(instance) for instance in instances]
-        return lambda last: compose(links, last, self._runtime.render)
+        return lambda last: compose(links, last, self._runtime.render, self._observe)
 
     # -- routes ------------------------------------------------------------------------------------------------
 
@@ -119,7 +125,10 @@ class Assembly:
         self._runtime.chains[route.name] = instances
         handler = self._end(route)
         if instances:  # without plugins there is nobody but `Runtime.handle` to see what the end raises
-            handler = compose([self._link(instance) for instance in instances], handler, self._runtime.render)
+            links = [self._link(instance) for instance in instances]
+            handler = compose(links, handler, self._runtime.render, self._observe)
+        if self._traced:
+            handler = deciding(handler, route_tracing(self._config, route))
         live = LiveRoute(route.name, handler, self._services.metrics.route(route.name))
         # In shadow it lets through what it would refuse, and this route has nothing behind it for that.
         if any(each.plugin.preflights and not each.plugin.shadow and each.entry.when is None for each in instances):

@@ -20,6 +20,7 @@ from gateway.runtime.assemble import Assembly, Instance
 from gateway.runtime.logs import log_processors
 from gateway.runtime.route import LiveRoute
 from gateway.runtime.services import Services, StoreIdentity
+from gateway.services.tracing import Tracer, current
 
 log = logging.getLogger("gateway.runtime")
 
@@ -177,6 +178,29 @@ class Runtime:
         return any(target.name == request.target for each in self.upstreams.values() for target in each.targets)
 
 
+class TracedRuntime(Runtime):
+    """A configuration whose exchanges are traced. A class of its own, so that those that are not pay nothing."""
+
+    tracer: Tracer
+
+    async def handle(self, request: Request) -> Response:
+        """As `Runtime.handle`, within a trace that ends with the exchange."""
+        trace = self.tracer.begin(request)
+        if trace.outer is None:
+            return await super().handle(request)
+        try:  # dispatched by a plugin: what follows in its task is the outer exchange's
+            return await super().handle(request)
+        finally:
+            current.set(trace.outer)
+
+    def refuse(self, error: GatewayError, request: Request) -> Response:
+        """As `Runtime.refuse`; of what never came to `handle`, the trace begins here."""
+        trace = current.get()
+        if trace is None or trace.request is not request:
+            self.tracer.begin(request)
+        return super().refuse(error, request)
+
+
 async def _close(closing: Any, what: str) -> None:
     try:
         await closing
@@ -193,7 +217,12 @@ async def build(config: Config, services: Services, *, old: Runtime | None = Non
     store = await services.prepare(config)
     pages = config.errors
     render = Problems(pages.html or PAGE, pages.messages)
-    runtime = Runtime(config, services, render, store)
+    runtime: Runtime
+    if (tracer := services.tracing.prepared) is not None:
+        runtime = traced = TracedRuntime(config, services, render, store)
+        traced.tracer = tracer
+    else:
+        runtime = Runtime(config, services, render, store)
     try:
         with services.building():
             await Assembly(runtime, old).run()

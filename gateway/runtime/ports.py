@@ -17,6 +17,7 @@ from gateway.services.metrics import Metrics
 from gateway.services.relay import Relay
 from gateway.services.shared import Shared
 from gateway.services.store import Store
+from gateway.services.tracing import Tracing
 
 if TYPE_CHECKING:
     from gateway.runtime.services import Services
@@ -35,6 +36,7 @@ class LivePorts:
         self.metrics: Metrics = services.metrics
         self.relay: Relay = services.relay
         self.masking: Masking = services.masking
+        self.tracing: Tracing = services.tracing
         self.shared: Shared = Shared()
         self.workers = services.workers
         self.owner = services.owner

@@ -10,12 +10,14 @@ from contextvars import ContextVar
 from gateway.config.model import Config
 from gateway.http import Exchange
 from gateway.runtime.ports import LivePorts
+from gateway.runtime.telemetry import tracing_options
 from gateway.services.client import Client
 from gateway.services.clock import Clock, Wheel
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics
 from gateway.services.relay import Relay
 from gateway.services.store import Store, open_store
+from gateway.services.tracing import Tracing
 
 RECEIVE_BUFFER = 64 * 1024
 """Bytes read from a target at once: small enough that a thousand stalled streams stay small."""
@@ -40,6 +42,7 @@ class Services:
         self.relay = Relay()
         self.masking = Masking()
         """What data goes through before people see it; the runtime in force refills it."""
+        self.tracing = Tracing(self.metrics, self.masking)
         self.buffer = memoryview(bytearray(RECEIVE_BUFFER))
         self.log_exchange: Callable[[Exchange], None] | None = None
         """The access log, if there is one."""
@@ -54,9 +57,10 @@ class Services:
     async def prepare(self, config: Config) -> StoreIdentity:
         """Have the store that ``config`` names, beside the one in force, until `commit` or `abandon`.
 
-        Returns what the store is known by. Raises StoreUrlError.
+        Returns what the store is known by. Raises StoreUrlError; OSError or ValueError for traces that cannot be sent.
         """
         await self.abandon()
+        await self.tracing.prepare(tracing_options(config))
         identity = (config.stores.shared.get_secret_value(), config.stores.deadline)
         replicas = config.replicas if isinstance(config.replicas, int) else self.replicas
         if identity == self.store_identity and self._store is not None:
@@ -79,6 +83,7 @@ class Services:
         """What was prepared is in force. The store before serves those who still have it, until `settle`."""
         if self._next is None:
             return
+        self.tracing.commit()
         identity, store, self.replicas = self._next
         self._next = None
         if self._store is not None and store is not self._store:
@@ -87,6 +92,7 @@ class Services:
 
     async def abandon(self) -> None:
         """Close what was prepared and is not wanted."""
+        await self.tracing.abandon()
         unwanted, self._next = self._next, None
         if unwanted is not None and unwanted[1] is not self._store:
             await unwanted[1].close()
@@ -96,6 +102,7 @@ class Services:
         replaced, self._replaced = self._replaced, []
         for store in replaced:
             await store.close()
+        await self.tracing.settle()
 
     def store(self) -> Store:
         """The shared store. Raises RuntimeError before `prepare`."""
@@ -129,6 +136,7 @@ class Services:
         await self.ports.close()
         await self.abandon()
         await self.settle()
+        await self.tracing.close()
         if self._client is not None:
             await self._client.close()
             self._client = None

@@ -21,6 +21,7 @@ from gateway.services.metrics import Metrics
 from gateway.services.relay import Relay
 from gateway.services.shared import Shared
 from gateway.services.store import MemoryStore, Store
+from gateway.services.tracing import Tracing
 from gateway.testing.message import answering, data_of
 
 
@@ -102,6 +103,8 @@ class TestPorts:
         """Its ``send`` is None: there are no other workers, unless a test sets it."""
         self.masking = Masking()
         """Has its floor only, unless a test refills it."""
+        self.tracing = Tracing(self.metrics, self.masking)
+        """Off."""
         self.shared = Shared()
         self.workers = workers
         self.owner = owner

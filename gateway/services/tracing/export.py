@@ -1,0 +1,177 @@
+"""Where kept spans go: to a collector by OTLP over HTTP, from a thread, through OpenTelemetry's SDK.
+
+The SDK is imported when the first configuration asks for traces, and by nobody else.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gateway.services.mailbox import Mailbox
+from gateway.services.masking import Masking
+from gateway.services.tracing.options import Collector
+from gateway.services.tracing.span import Kind, Span
+
+log = logging.getLogger("gateway.tracing")
+
+_MODULE: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+_MOST_VALUES: Final = 32
+"""Of an attribute that is a list."""
+
+
+def available() -> bool:
+    """Whether the extra ``otel`` is installed."""
+    try:
+        return importlib.util.find_spec(_MODULE) is not None
+    except ImportError:  # a package above it is not there
+        return False
+
+
+class Exporter:
+    """One collector's end. Open it before use; it blocks, so in a thread."""
+
+    def __init__(self, collector: Collector, masking: Masking) -> None:
+        self.collector = collector
+        self.sent = 0
+        self.failed = 0
+        """Spans that the collector did not take."""
+        self._masking = masking
+        self._mailbox: Mailbox[Span] = Mailbox(
+            "traces", self._deliver, room=collector.queue, batch=collector.batch, interval=collector.interval
+        )
+        self._exporter: Any = None
+        self._make: Any = None
+        self._failing = False
+        self._closed = False
+
+    def open(self) -> None:
+        """Import what is needed and make the exporter. Raises ImportError, OSError or ValueError."""
+        from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415 - an extra
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+        # It tells of each batch that fails, and of each attempt; once, and when it is over, is enough.
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+        where = self.collector
+        self._exporter = OTLPSpanExporter(
+            where.endpoint,
+            certificate_file=where.ca,
+            client_key_file=where.key,
+            client_certificate_file=where.cert,
+            headers=dict(where.headers),
+            timeout=where.timeout,
+            compression=Compression(where.compression),
+        )
+        self._make = _maker(dict(where.resource))
+
+    @property
+    def dropped(self) -> int:
+        """Spans that found no room, or that were left at the end."""
+        return self._mailbox.dropped
+
+    @property
+    def waiting(self) -> int:
+        """Spans that are on their way."""
+        return self._mailbox.waiting
+
+    def put(self, spans: Sequence[Span]) -> None:
+        """Take spans; never blocks."""
+        self._mailbox.put(spans)
+
+    def _deliver(self, batch: list[Span]) -> None:
+        made = []
+        for span in batch:
+            attributes = self._masking.attributes(span.attributes, span.route)
+            made.append(self._make(span, {name: self._cut(value) for name, value in attributes.items()}))
+        taken = self._exporter.export(made).name == "SUCCESS"
+        if taken:
+            self.sent += len(batch)
+        else:
+            self.failed += len(batch)
+        if taken == self._failing:
+            self._failing = not taken
+            if taken:
+                log.info("traces are taken again by %s", self.collector.endpoint)
+            else:
+                log.warning("traces are not taken by %s; those that it misses are counted", self.collector.endpoint)
+
+    def _cut(self, value: Any) -> Any:
+        most = self.collector.attribute
+        if isinstance(value, str):
+            return value if len(value) <= most else value[:most]
+        if isinstance(value, list):
+            return [self._cut(str(each)) for each in value[:_MOST_VALUES]]
+        return value
+
+    def close(self) -> None:
+        """Send what waits, for as long as the settings say, and stop. Blocks. Idempotent."""
+        self._mailbox.close(self.collector.flush)
+        if self._exporter is not None and not self._closed:
+            self._closed = True
+            self._exporter.shutdown()
+
+
+def _maker(resource: dict[str, str]) -> Any:
+    """A function that makes the SDK's kind of span out of ours and its attributes."""
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import ReadableSpan  # noqa: PLC0415
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
+    from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags  # noqa: PLC0415
+    from opentelemetry.trace.span import TraceState  # noqa: PLC0415
+
+    kinds = {
+        Kind.INTERNAL: SpanKind.INTERNAL,
+        Kind.SERVER: SpanKind.SERVER,
+        Kind.CLIENT: SpanKind.CLIENT,
+        Kind.CONSUMER: SpanKind.CONSUMER,
+    }
+    version = _version()
+    mine: dict[str, str | int] = {
+        "service.version": version,
+        "service.instance.id": str(uuid.uuid4()),
+        "process.pid": os.getpid(),
+        **resource,
+    }
+    whole = Resource.create(mine)
+    scope = InstrumentationScope("sidegate", version)
+    unset, failed = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+
+    def context(span: Span, id: bytes, *, remote: bool) -> SpanContext:  # noqa: A002
+        state = TraceState.from_header([span.state]) if span.state else None
+        return SpanContext(int(span.trace, 16), int(id, 16), remote, TraceFlags(span.flags), state)
+
+    def make(span: Span, attributes: dict[str, Any]) -> ReadableSpan:
+        link = span.link
+        links = (
+            [Link(SpanContext(int(link[3:35], 16), int(link[36:52], 16), True, TraceFlags(int(link[53:55], 16))))]
+            if link
+            else ()
+        )
+        return ReadableSpan(
+            span.name,
+            context(span, span.id, remote=False),
+            context(span, span.parent, remote=span.remote) if span.parent else None,
+            whole,
+            attributes,
+            (),
+            links,
+            kinds[span.kind],
+            status=failed if span.error else unset,
+            start_time=span.started,
+            end_time=span.ended,
+            instrumentation_scope=scope,
+        )
+
+    return make
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("sidegate")
+    except importlib.metadata.PackageNotFoundError:  # run from a tree that was never installed
+        return "0"
