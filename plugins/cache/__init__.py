@@ -17,7 +17,7 @@ from gateway.errors import GatewayError, InternalError, PayloadTooLarge, Source
 from gateway.http import Handler, Request, Response
 from gateway.plugin import AdminView, Command, Context, Plugin, Stage
 from plugins.cache.answer import hit, own_taken_out
-from plugins.cache.asked import AUTHORIZATION, bits_of
+from plugins.cache.asked import AUTHORIZATION, DOUBTFUL, RETOLD, bits_of
 from plugins.cache.command import COMMAND
 from plugins.cache.condition import merged
 from plugins.cache.counts import Counts
@@ -33,7 +33,7 @@ from plugins.cache.posted import keep_posted
 from plugins.cache.purge import Kind, Purge, related
 from plugins.cache.settings import CacheSettings
 from plugins.cache.shelf import Shelf
-from plugins.cache.vary import Selecting, chosen_by, vary_of
+from plugins.cache.vary import Selecting, chosen_by, selecting_of
 from plugins.cache.views import views_of
 from plugins.cache.visit import Visit
 
@@ -45,6 +45,9 @@ MOST_REMEMBERED: Final = 16384
 """URLs of which something is remembered though nothing is stored."""
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"})
 """Methods that change nothing (RFC 9110 §9.2.1 and the registry); any other invalidates."""
+
+
+_LOOKED_INTO: Final = ~(AUTHORIZATION | RETOLD)
 
 
 class Passing:
@@ -105,13 +108,13 @@ class Cache(Plugin[CacheSettings]):
         usual = method == "GET" or (method == "HEAD" and "HEAD" in self._methods)
         if not usual or not self._gets or request.upgrade or request.body.length != 0:
             return await self._unusual(request, proceed)
-        found = self._keys.of(request)
-        if found is None:
+        bits = bits_of(request)
+        found = self._keys.of(request, bits)
+        if found is None or bits & DOUBTFUL:
             return await self._pass(request, proceed)
         key, url = found
-        bits = bits_of(request)
         entry = self.shelf.memory.index.get(key)
-        if (not bits or bits == AUTHORIZATION) and type(entry) is Entry and method == "GET":
+        if not bits & _LOOKED_INTO and type(entry) is Entry and method == "GET":
             now = self.clock.now()
             if now < entry.early and entry.vouched == self.shelf.purges.seq:
                 if entry.hits < MOST_HITS:
@@ -131,7 +134,7 @@ class Cache(Plugin[CacheSettings]):
             return await self._with_body(request, proceed)
         if method in SAFE or method in self._methods or request.upgrade:
             return await self._pass(request, proceed)
-        asked = self.clock.time()
+        asked, before = self.clock.time(), self.shelf.purges.seq
         try:
             response = await proceed(request)
         except (asyncio.CancelledError, GatewayError) as error:
@@ -140,14 +143,24 @@ class Cache(Plugin[CacheSettings]):
                 self._purge_anyway(self._purges_of(request, None)).add_done_callback(_ended)
             raise
         if response.status < 400 and response.error is None and response.tunnel is None:
+            posted = self._posted(request, response, before) if method == "POST" and "GET" in self._methods else None
+            purges, answered = self._purges_of(request, response), self.shelf.purges.seq
             # To its end, even if the client leaves meanwhile.
-            await asyncio.shield(self._purge_anyway(self._purges_of(request, response)))
-            found = self._keys.of(request) if method == "POST" and "GET" in self._methods else None
-            if found is not None:
-                keep_posted(self, request, response, Place(*found), asked, bits_of(request))
+            await asyncio.shield(self._purge_anyway(purges))
+            if posted is not None and self.shelf.purges.seq <= answered + len(purges):  # nobody else purged meanwhile
+                keep_posted(self, request, response, posted, asked, bits_of(request))
         self.count("pass")
         self.tell(response, f"fwd=method; fwd-status={response.status}")
         return response
+
+    def _posted(self, request: Request, response: Response, before: int) -> Place | None:
+        """Where the answer could be kept; None if it may have been purged since purge number ``before``."""
+        bits = bits_of(request)
+        found = self._keys.of(request, bits)
+        if found is None or bits & DOUBTFUL or "Content-Location" not in response.headers:
+            return None
+        groups = groups_of(response.headers.getall("Cache-Groups", ()))
+        return None if self.shelf.purges.missed_by(found[1], groups, before) else Place(*found)
 
     async def _with_body(self, request: Request, proceed: Handler) -> Response:
         """A request whose body tells answers apart (the operator says that it changes nothing)."""
@@ -155,11 +168,12 @@ class Cache(Plugin[CacheSettings]):
             body = await request.body.read(self.settings.max_request)
         except PayloadTooLarge:
             return await self._pass(request, proceed)
-        found = self._keys.of(request)
-        if found is None:
+        bits = bits_of(request)
+        found = self._keys.of(request, bits)
+        if found is None or bits & DOUBTFUL:
             return await self._pass(request, proceed)
         key, url = f"{found[0]}\n{request.method}={digest(body)}", found[1]
-        return await Visit(self, request, proceed, bits_of(request), key, url).run()
+        return await Visit(self, request, proceed, bits, key, url).run()
 
     async def _pass(self, request: Request, proceed: Handler) -> Response:
         response = await proceed(request)
@@ -205,12 +219,13 @@ class Cache(Plugin[CacheSettings]):
         for line in response.headers.getall("Age", ()):
             headers.add("Age", line)
         terms = judge(entry.status, headers, self.rules, authorized=authorized, asked=asked, arrived=arrived)
-        if isinstance(terms, Unstored) or vary_of(headers.getall("Vary", ())) != entry.selecting:
+        if isinstance(terms, Unstored) or selecting_of(headers) != entry.selecting:
             # Not to be kept, or told apart by other fields than those by which it was found (RFC 9111 §4.1).
             self.shelf.discard(entry)
             terms, keeps = Terms(0.0, 0.0, True, True, 0.0, 0.0, 0.0, True), False
         else:
             keeps = not self.shelf.purges.missed_by(entry.url, entry.groups, since.seq)
+            keeps = keeps and not self.shelf.memory.has_newer(entry)  # another fetch was faster, and knows better
         unstored = terms.unstored_fields | self.private_fields
         made = entry.refreshed(without(lines, frozenset(name.encode() for name in unstored)), since)
         made.delay, made.hits = entry.delay, entry.hits

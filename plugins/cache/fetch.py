@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import (
     ConnectFailed,
@@ -21,9 +21,9 @@ from gateway.http import Handler, Request, Response
 from gateway.services.store import Lock
 from plugins.cache.condition import ask_for
 from plugins.cache.entry import Entry, Place, own_lines, stored_lines
-from plugins.cache.flight import Flight, Landed
+from plugins.cache.flight import SLICE, WINDOW, Flight, Landed
 from plugins.cache.freshness import Terms, Unstored, judge
-from plugins.cache.vary import MOST_FIELDS, chosen_by, vary_of
+from plugins.cache.vary import UNKNOWABLE, chosen_by, misspelt, selecting_of
 
 if TYPE_CHECKING:
     from plugins.cache import Cache
@@ -38,7 +38,10 @@ CONDITIONS: Final = ("if-none-match", "if-modified-since", "if-range", "range")
 class Fetch:
     """One fetch: of something new, or to validate what is stored."""
 
-    __slots__ = ("authorized", "cache", "entry", "flight", "key", "marking", "proceed", "request", "turn", "url")
+    __slots__ = (
+        "_counted", "_leaving", "_task", "authorized", "cache", "entry", "flight", "key", "marking", "proceed",
+        "request", "turn", "url",
+    )  # fmt: skip
 
     def __init__(
         self, cache: Cache, flight: Flight, request: Request, proceed: Handler, place: Place, entry: Entry | None
@@ -53,10 +56,15 @@ class Fetch:
         self.marking: asyncio.Future[None] | None = None
         self.authorized = False
         """The request has credentials, and others might get the answer."""
+        self._counted = 0
+        """Bytes of the flight that are in the cache's account of what is under way."""
+        self._leaving: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
 
     async def run(self) -> None:
         """To the end of the body. Lands the flight in any case."""
         flight, cache = self.flight, self.cache
+        self._task = asyncio.current_task()
         try:
             found = await self._elsewhere() if flight.label and cache.shelf.shared is not None else None
             if found is None:
@@ -98,7 +106,8 @@ class Fetch:
         except StoreUnavailable:
             return None
         self.turn = turn
-        return await self._newer() if waited else None
+        # Another worker may have been here before, also between our answer's end and our turn.
+        return await self._newer() if waited or self.entry is not None else None
 
     async def _newer(self) -> Entry | None:
         found = await self.cache.shelf.look(self.key, self.url, self.request)
@@ -244,8 +253,8 @@ class Fetch:
         length = response.body.length
         if length is not None and length > cache.settings.max_object:
             return Unstored.TOO_LARGE
-        selecting = vary_of(response.headers.getall("Vary", ()))
-        if len(selecting) > MOST_FIELDS:
+        selecting = selecting_of(response.headers)
+        if selecting and (selecting == UNKNOWABLE or misspelt(self.request, frozenset(selecting))):
             return Unstored.VARY
         return judge(
             response.status,
@@ -258,7 +267,7 @@ class Fetch:
         )
 
     def _placed(self, response: Response, terms: Terms, arrived: float) -> tuple[Place, list[bytes]]:
-        selecting = vary_of(response.headers.getall("Vary", ()))
+        selecting = selecting_of(response.headers)
         chosen = chosen_by(selecting, self.request.headers) if selecting else ""
         return (
             Place(self.key, self.url, selecting, chosen),
@@ -292,15 +301,16 @@ class Fetch:
 
     async def _stream(self, response: Response, entry: Entry) -> None:
         """Take the body as it comes, for those who follow and to be kept."""
-        flight, most, size = self.flight, self.cache.settings.max_object, 0
-        counts = self.cache.counts
+        flight, most, counts = self.flight, self.cache.settings.max_object, self.cache.counts
         body = response.body
+        flight.deserted = self._deserted
+        if not flight.followed:
+            self._deserted()
         try:
             while chunk := await body.pull():
-                size += len(chunk)
-                counts.buffered += len(chunk)
                 flight.feed(chunk)
-                if size > most or counts.buffered > self.cache.settings.memory:
+                self._count()
+                if flight.held > most or counts.buffered > self.cache.settings.memory:
                     break
             else:
                 flight.trailers = body.trailers
@@ -309,26 +319,47 @@ class Fetch:
                 self._keep(entry)
                 flight.finish(entry.body)
                 return
-            counts.unstored(Unstored.TOO_LARGE if size > most else Unstored.BUSY)
+            counts.unstored(Unstored.TOO_LARGE if flight.held > most else Unstored.BUSY)
             self.cache.remember(self.key, stores=False)
             self.cache.landed(flight)
-            counts.buffered -= size
-            size = 0
             await self._pass_on(response)
         except GatewayError as error:
             self.cache.counts.unstored(Unstored.TRUNCATED)
             flight.fail(error)
         finally:
-            counts.buffered -= size
+            counts.buffered -= self._counted
+            self._counted = 0
+            if self._leaving is not None:
+                self._leaving.cancel()
             if not flight.ended:
                 body.close()
+
+    def _count(self) -> None:
+        """Keep the account of what is under way."""
+        self.cache.counts.buffered += self.flight.held - self._counted
+        self._counted = self.flight.held
+
+    def _deserted(self) -> None:
+        """Nobody reads any more: what may be kept is taken to its end, if that comes in time."""
+        if self._leaving is None:
+            loop = asyncio.get_running_loop()
+            self._leaving = loop.call_later(self.cache.settings.fetch_timeout, self._leave)
+
+    def _leave(self) -> None:
+        self._leaving = None
+        if not self.flight.followed and not self.flight.ended and self._task is not None:
+            self._task.cancel()
+
+    def _most(self) -> int:
+        """Bytes that may wait for those who read a body that is not kept; little, if all together hold much."""
+        self._count()
+        return WINDOW if self.cache.counts.buffered <= self.cache.settings.memory else SLICE
 
     async def _pass_on(self, response: Response) -> None:
         """The rest of a body that is too large to be kept, at the pace of those who read it."""
         flight, body = self.flight, response.body
-        task = asyncio.current_task()
-        flight.deserted = task.cancel if task is not None else None  # the target may be silent just then
-        while await flight.room():
+        flight.deserted = self._task.cancel if self._task is not None else None  # the target may be silent just then
+        while await flight.room(self._most):
             chunk = await body.pull()
             if not chunk:
                 flight.trailers = body.trailers

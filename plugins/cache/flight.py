@@ -23,6 +23,8 @@ SLICE: Final = 64 * 1024
 """Bytes of a body that is here which a follower gets at once."""
 WINDOW: Final = 512 * 1024
 """Bytes of a body too large to be kept that may wait for its readers."""
+PATIENCE: Final = 10.0
+"""Seconds that those who have read all wait for one who has not, before that one is left behind."""
 
 
 @dataclass(slots=True)
@@ -55,12 +57,15 @@ class Flight:
         "_chunks",
         "_error",
         "_followers",
+        "_patience",
+        "_paused",
         "_room",
         "began",
         "deserted",
         "ended",
         "first",
         "groups",
+        "held",
         "label",
         "landed",
         "length",
@@ -102,6 +107,11 @@ class Flight:
         self._arrivals: list[asyncio.Future[None]] = []
         self._followers: set[Follower] = set()
         self._room: asyncio.Future[None] | None = None
+        self.held = 0
+        """Bytes of the body that are here for those who read along."""
+        self._patience = PATIENCE
+        self._paused = 0.0
+        """When room was last looked for."""
 
     def inform(self, status: int, fields: Fields) -> None:
         """Hand an interim answer (1xx) to those who wait for the head."""
@@ -163,6 +173,7 @@ class Flight:
     def feed(self, chunk: bytes) -> None:
         """More of the body."""
         self._chunks.append(chunk)
+        self.held += len(chunk)
         self._wake()
 
     def joined(self) -> bytes:
@@ -177,6 +188,7 @@ class Flight:
             for follower in self._followers:
                 follower.offset = sum([len(chunk) for chunk in self._chunks[: follower.number - self._base]])
             self._chunks = []
+            self.held = 0
         self._wake()
 
     def fail(self, error: GatewayError) -> None:
@@ -185,19 +197,36 @@ class Flight:
         self.ended = True
         self._wake()
 
-    async def room(self) -> bool:
-        """Of a body that is not kept: wait until those who read have room. False if nobody reads any more."""
+    async def room(self, most: Callable[[], int]) -> bool:
+        """Of a body that is not kept: wait until those who read have room. False if nobody reads any more.
+
+        ``most`` says how many bytes may wait for them. Who keeps the others waiting for long is left behind.
+        """
+        loop = asyncio.get_running_loop()
         while self._followers:
-            slowest = min(follower.number for follower in self._followers)
+            slowest = min([follower.number for follower in self._followers])
+            self.held -= sum([len(chunk) for chunk in self._chunks[: slowest - self._base]])
             del self._chunks[: slowest - self._base]
             self._base = max(self._base, slowest)
-            if sum([len(chunk) for chunk in self._chunks]) < WINDOW:
+            began = loop.time()
+            self._patience = min(PATIENCE, self._patience + began - self._paused)
+            if self.held < most():
+                self._paused = began
                 return True
-            self._room = asyncio.get_running_loop().create_future()
+            here = self._base + len(self._chunks)
+            hungry = any(follower.number == here for follower in self._followers)
+            self._room = loop.create_future()
             try:
-                await self._room
+                async with asyncio.timeout(self._patience if hungry else None):
+                    await self._room
+            except TimeoutError:
+                self._followers = {follower for follower in self._followers if follower.number > slowest}
+                self._patience = PATIENCE
             finally:
                 self._room = None
+                self._paused = loop.time()
+            if hungry:
+                self._patience -= self._paused - began
         return False
 
     def _wake(self) -> None:
@@ -218,6 +247,8 @@ class Flight:
                 follower.offset += len(piece)
                 return piece
             at = follower.number - self._base
+            if at < 0:
+                raise TruncatedAnswer(reason="too slow for those who read along")
             if at < len(self._chunks):
                 follower.number += 1
                 self._moved()

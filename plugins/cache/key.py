@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Final
@@ -10,11 +11,15 @@ from urllib.parse import unquote_plus
 
 from gateway.http import Request
 from gateway.plugin.template import tenant_of
+from plugins.cache.asked import RETELLING, RETOLD
 from plugins.cache.settings import CacheSettings, Partition
+from plugins.cache.vary import misspelt
 
 Part = Callable[[Request], str]
 """A part of a key; what it gives is quoted by `compile_parts`."""
 _PORTS: Final = {"http": ":80", "https": ":443"}
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.~*-]+").fullmatch
+_RETELLING: Final = frozenset(name.decode() for name in RETELLING)
 
 
 def authority(request: Request) -> str:
@@ -32,16 +37,28 @@ def query_reader(only: Sequence[str] | None, ignore: Sequence[str], *, sort: boo
     if only is None and not ignore and not sort:
         return None
 
-    def keep(name: str) -> bool:
-        if only is not None:
-            return any(fnmatch.fnmatchcase(name, pattern) for pattern in only)
+    wanted = tuple(pattern.lower() for pattern in only) if only is not None else None
+
+    def keep(part: str) -> bool:
+        name = unquote_plus(part.partition("=")[0])
+        # What a target might read as another parameter, or as two, is never left out: some part at `;`, some cut
+        # names at a NUL or a bracket, drop blanks, take `.` for `_`, or see no case.
+        if ";" in part or not _PLAIN_NAME(name):
+            return True
+        if wanted is not None:
+            return "." in name or any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in wanted)
         return not any(fnmatch.fnmatchcase(name, pattern) for pattern in ignore)
 
     def read(query: str) -> str:
-        parts = [part for part in query.split("&") if part and keep(unquote_plus(part.partition("=")[0]))]
-        return "&".join(sorted(parts) if sort else parts)
+        parts = [part for part in query.split("&") if part and keep(part)]
+        # Of one name the order does mean something: targets take the first, the last or all.
+        return "&".join(sorted(parts, key=_name_of) if sort else parts)
 
     return read
+
+
+def _name_of(part: str) -> str:
+    return unquote_plus(part.partition("=")[0])
 
 
 def header_part(name: str) -> Part:
@@ -50,26 +67,45 @@ def header_part(name: str) -> Part:
 
 
 def cookie_part(name: str) -> Part:
-    """The value of a cookie."""
+    """The values of a cookie: of several some targets take the first, some the last."""
 
     def read(request: Request) -> str:
+        found = []
         for line in request.headers.getall("Cookie", ()):
-            for pair in line.split(";"):
+            for pair in line.replace(",", ";").split(";"):
                 key, equals, value = pair.strip().partition("=")
-                if key == name and equals:
-                    return value
-        return ""
+                if equals and unquote_plus(key.strip()) == name:
+                    found.append(value)
+        return ";".join(found)
 
     return read
 
 
+def retold_part(request: Request) -> str:
+    """What a trusted proxy says was asked for: targets make links of it, and may have it from the client."""
+    found = []
+    for name, value in request.headers.items():
+        lowered = name.lower()
+        if lowered == "forwarded":
+            pairs = [pair.strip() for pair in value.replace(",", ";").split(";")]
+            value = ";".join([pair for pair in pairs if pair[:4].lower() == "host"])
+        if value and lowered in _RETELLING:
+            found.append(f"{lowered}={len(value)}:{value}")
+    return "".join(found)
+
+
 def principal_part(request: Request) -> str:
-    """The caller, with the tenant: ids are unique only within one. Nothing for a caller without a name."""
+    """The caller, with the tenant, as ids are unique only within one, and with what these credentials allow."""
     principal = request.principal
     if principal is None:
         return ""
     tenant = tenant_of(request) or ""
-    return f"{len(tenant)}:{tenant}{len(principal.id)}:{principal.id}"
+    part = f"{len(tenant)}:{tenant}{len(principal.id)}:{principal.id}"
+    if principal.roles or principal.scopes:  # a token for less must not be told what one for more was
+        for allowed in (principal.roles, principal.scopes):
+            text = "\0".join(sorted(allowed))
+            part += f",{len(text)}:{text}"
+    return part
 
 
 def tenant_part(request: Request) -> str:
@@ -98,7 +134,7 @@ def digest(body: bytes) -> str:
 class KeyMaker:
     """Makes keys as the settings say."""
 
-    __slots__ = ("_parts", "_principal", "_query", "_required", "_scheme", "_tenant")
+    __slots__ = ("_named", "_parts", "_principal", "_query", "_required", "_scheme", "_tenant")
 
     def __init__(self, settings: CacheSettings) -> None:
         key = settings.key
@@ -107,6 +143,7 @@ class KeyMaker:
         parts = [(f"h.{name}", header_part(name)) for name in key.headers]
         parts += [(f"c.{name}", cookie_part(name)) for name in key.cookies]
         self._parts = compile_parts(parts)
+        self._named = frozenset(name.lower() for name in key.headers if "-" in name)
         self._principal = settings.partition in (Partition.AUTO, Partition.PRINCIPAL)
         self._tenant = settings.partition is Partition.TENANT
         self._required = settings.partition in (Partition.PRINCIPAL, Partition.TENANT)
@@ -121,8 +158,10 @@ class KeyMaker:
         reduced = self._query(query)
         return [f"{path}?{query}", f"{path}?{reduced}" if reduced else path]
 
-    def of(self, request: Request) -> tuple[str, str] | None:
-        """The key and the URL; None if the request lacks what answers are kept apart by."""
+    def of(self, request: Request, bits: int = 0) -> tuple[str, str] | None:
+        """The key and the URL; None if the request lacks what answers are kept apart by, or says it in two ways."""
+        if self._named and misspelt(request, self._named):
+            return None
         host = request.host
         if not host.islower() or ":" in host:
             host = authority(request)
@@ -133,7 +172,11 @@ class KeyMaker:
         key = f"{request.scheme}://{url}" if self._scheme else url
         if self._parts is not None:
             key += self._parts(request)
+        if bits & RETOLD:
+            key += "\nv=" + retold_part(request)
         if self._principal and request.principal is not None:
+            if not request.principal.id:  # somebody, and nobody knows who
+                return None
             key += "\np=" + principal_part(request)
         elif self._tenant and (tenant := tenant_part(request)):
             key += "\nt=" + tenant

@@ -98,6 +98,11 @@ class MemoryTier:
             return []
         return [found] if isinstance(found, Entry) else list(found)
 
+    def has_newer(self, entry: Entry) -> bool:
+        """Whether another answer stands in its place by now, of a later time."""
+        held = self._small.get(entry.slot) or self._main.get(entry.slot)
+        return held is not None and held is not entry and held.arrived > entry.arrived
+
     def put(self, entry: Entry) -> bool:
         """Keep it in place of what it replaces. False if it is too large to be kept at all."""
         size = entry.size = size_of(entry)

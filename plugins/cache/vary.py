@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
 from multidict import MultiMapping
 
+from gateway.http import Request
 from plugins.cache.directives import split_list
 
 LONGEST: Final = 4096
@@ -19,6 +22,12 @@ MOST_FIELDS: Final = 16
 
 Selecting = tuple[str, ...]
 """Field names in lower case, sorted."""
+
+UNKNOWABLE: Final = ("*",)
+"""Nobody can tell by a request whether such an answer suits it."""
+_WRITTEN_HERE: Final = frozenset({"x-forwarded-for", "forwarded", "x-request-id", "traceparent"})
+"""The target sees other values than the client sent: an answer that they select cannot be found again by those."""
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+").fullmatch
 
 
 def vary_of(lines: Sequence[str]) -> Selecting:
@@ -31,6 +40,28 @@ def vary_of(lines: Sequence[str]) -> Selecting:
 @lru_cache(maxsize=512)
 def _vary(text: str) -> Selecting:
     return tuple(sorted({name for part in text.split(",") if (name := part.strip().lower())}))
+
+
+def selecting_of(headers: MultiMapping[str]) -> Selecting:
+    """By which fields an answer is selected; `UNKNOWABLE` if it cannot be.
+
+    One that is coded is told apart by ``Accept-Encoding`` also where its sender forgot to say so: else clients get
+    what they cannot read.
+    """
+    found = vary_of(headers.getall("Vary", ()))
+    if found and ("*" in found or len(found) > MOST_FIELDS or not all(_TOKEN(name) for name in found)):
+        return UNKNOWABLE
+    if not _WRITTEN_HERE.isdisjoint(found):
+        return UNKNOWABLE
+    if "Content-Encoding" in headers and "accept-encoding" not in found:
+        coding = headers["Content-Encoding"].strip().lower()
+        return found if coding in ("", "identity") else tuple(sorted((*found, "accept-encoding")))
+    return found
+
+
+def misspelt(request: Request, names: AbstractSet[str]) -> bool:
+    """Whether a field has ``_`` for ``-`` in one of these names: some targets take the one for the other."""
+    return any("_" in name and name.lower().replace("_", "-") in names for name in request.headers)
 
 
 def chosen_by(names: Selecting, headers: MultiMapping[str]) -> str:

@@ -13,6 +13,7 @@ from gateway.errors import ConnectFailed, GatewayError, TruncatedAnswer
 from gateway.http import Body, Request, Response
 from gateway.testing import opened, ports, request
 from plugins.cache import Cache
+from plugins.cache.purge import Kind, Purge
 
 FRESH = {"Cache-Control": "max-age=60"}
 
@@ -451,3 +452,137 @@ async def test_the_gateway_closes_while_a_fetch_is_under_way():
         await turns()
         await live.plugin.close()
         assert (await client).status >= 500
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_who_reads_nothing_holds_up_nobody_who_does(monkeypatch: pytest.MonkeyPatch):
+    """Of a body too large to be kept: the others wait a while, and then without the one that does not move."""
+    monkeypatch.setattr("plugins.cache.flight.PATIENCE", 0.05)
+    feed = Feed()
+    target = Target(FRESH, feed=feed)
+    target.go.set()
+    async with crowd(target, 3, {"memory": "4MB", "max_object": "100KB"}) as (_live, clients):
+        fast, other, stalled = await asyncio.gather(*clients)
+        for _ in range(40):
+            feed.queue.put_nowait(b"x" * 65536)
+        feed.queue.put_nowait(b"")
+        async with asyncio.timeout(60):
+            whole = await asyncio.gather(drain(fast), drain(other))
+        assert [len(each) for each in whole] == [40 * 65536] * 2
+        with pytest.raises(TruncatedAnswer):
+            await drain(stalled)
+
+
+async def test_one_who_reads_alone_may_take_all_the_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("plugins.cache.flight.PATIENCE", 0.01)
+    feed = Feed()
+    target = Target(FRESH, feed=feed)
+    target.go.set()
+    async with crowd(target, 1, {"memory": "4MB", "max_object": "100KB"}) as (_live, clients):
+        (answer,) = await asyncio.gather(*clients)
+        for _ in range(40):
+            feed.queue.put_nowait(b"x" * 65536)
+        feed.queue.put_nowait(b"")
+        await asyncio.sleep(0.05)  # five times as long as others would be waited for
+        assert len(await drain(answer)) == 40 * 65536
+
+
+async def test_what_waits_for_its_readers_is_bounded_all_together():
+    async with opened(Cache, {"memory": "1MB", "max_object": "200KB"}, ports=ports()) as live:
+        feeds, answers = [Feed() for _ in range(12)], []
+        for number, feed in enumerate(feeds):
+            target = Target(FRESH, feed=feed)
+            target.go.set()
+            answers.append(await live.head(request("GET", f"/{number}"), target))
+            for _ in range(20):
+                feed.queue.put_nowait(b"x" * 60_000)
+            feed.queue.put_nowait(b"")
+        await turns(200)
+        assert sum(feed.given for feed in feeds) < 2_500_000, "nobody reads, so no more is taken"
+        assert live.plugin.counts.buffered >= 1_000_000, "and what was taken is accounted for"
+        assert await asyncio.gather(*map(drain, answers)) == [b"x" * 1_200_000] * 12
+        await live.ports.settled()
+        assert live.plugin.counts.buffered == 0
+
+
+async def test_a_body_that_nobody_waits_for_and_that_does_not_end_is_given_up():
+    feed = Feed()
+    target = Target(FRESH, feed=feed)
+    target.go.set()
+    async with crowd(target, 1, {"fetch_timeout": "50ms"}) as (live, clients):
+        (answer,) = await asyncio.gather(*clients)
+        feed.queue.put_nowait(b"drip")
+        assert await answer.body.pull() == b"drip"
+        answer.body.close()
+        await until(lambda: feed.closed)
+        await live.ports.settled()
+        assert live.plugin.counts.in_flight == 0
+        again = asyncio.ensure_future(live.head(request("GET", "/a"), target))
+        await turns()
+        assert target.calls == 2, "whoever comes then does not join it"
+        again.cancel()
+
+
+async def test_a_body_that_somebody_waits_for_is_not():
+    feed = Feed()
+    target = Target(FRESH, feed=feed)
+    target.go.set()
+    async with crowd(target, 1, {"fetch_timeout": "30ms"}) as (live, clients):
+        (answer,) = await asyncio.gather(*clients)
+        answer.body.close()
+        joined = await live.head(request("GET", "/a"), target)
+        await asyncio.sleep(0.1)  # more than thrice what it would be given
+        feed.queue.put_nowait(b"late")
+        feed.queue.put_nowait(b"")
+        assert await drain(joined) == b"late"
+
+
+async def test_a_validation_that_was_overtaken_does_not_bring_the_old_answer_back():
+    """Two validate; the second is told of a new answer before the first is told that the old one still held."""
+    gates = [asyncio.Event(), asyncio.Event()]
+    asked: list[Request] = []
+
+    async def target(request_: Request) -> Response:
+        number = len(asked)
+        asked.append(request_)
+        headers = {"Cache-Control": "no-cache", "ETag": '"old"'}
+        if number == 0:
+            return Response(200, headers=headers, body=Body(b"old"))
+        if number > 2:
+            return Response(304, headers={**headers, "ETag": request_.headers["If-None-Match"]})
+        await gates[number - 1].wait()
+        if number == 1:
+            return Response(304, headers=headers)
+        return Response(200, headers={**headers, "ETag": '"new"'}, body=Body(b"new"))
+
+    async with opened(Cache, None, ports=ports()) as live:
+        await live(request("GET", "/a"), target)
+        live.ports.clock.advance(1)
+        clients = [asyncio.ensure_future(live(request("GET", "/a"), target)) for _ in range(2)]
+        await turns()
+        gates[1].set()
+        assert (await clients[1]).body.whole == b"new"
+        gates[0].set()
+        assert (await clients[0]).body.whole == b"old", "it was asked for before"
+        assert (await live(request("GET", "/a"), target)).body.whole == b"new"
+        assert asked[-1].headers["If-None-Match"] == '"new"'
+
+
+@pytest.mark.parametrize("when", ["while it is under way", "never"])
+async def test_an_answer_to_a_post_from_before_a_purge_is_not_kept(when: str):
+    target = Target({**FRESH, "Content-Location": "/a"}, body=b"posted")
+    async with opened(Cache, None, ports=ports()) as live:
+        client = asyncio.ensure_future(live(request("POST", "/a", body="x"), target))
+        await turns()
+        if when != "never":
+            await live.plugin.purge([Purge(Kind.PATTERN, "/a*")])
+        target.go.set()
+        await client
+        await live(request("GET", "/a"), target)
+        assert target.calls == (1 if when == "never" else 2)
+        assert live.plugin.counts.buffered == 0

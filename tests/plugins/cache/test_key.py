@@ -42,7 +42,7 @@ def test_parts_never_run_into_each_other(one: tuple[str, str], other: tuple[str,
     assert (made(one) == made(other)) is (one == other)
 
 
-@given(st.text(max_size=6), st.text(max_size=6), st.text(max_size=6), st.text(max_size=6))
+@given(st.text(max_size=6), st.text(min_size=1, max_size=6), st.text(max_size=6), st.text(min_size=1, max_size=6))
 @settings(max_examples=100)
 def test_callers_of_two_tenants_never_meet(tenant: str, name: str, other_tenant: str, other_name: str):
     maker = keys()

@@ -175,6 +175,21 @@ async def test_of_all_replicas_one_fetches_and_the_others_wait_for_it(redis_serv
         assert sum("fetched-elsewhere" in answer.headers["Cache-Status"] for answer in answers) == 40
 
 
+async def test_what_another_has_validated_by_now_is_not_validated_again(redis_server: Any) -> None:
+    """Both have it in memory, and both find it stale."""
+    target = answering(200, {"Cache-Control": "max-age=5", "ETag": '"a"'}, "x")
+    async with replicas(redis_server.url) as (one, other):
+        await ask(one, target)
+        await ask(other, target)
+        assert target.calls == 1
+        for each in (one, other):
+            each.ports.clock.advance(6)
+        await ask(one, target)
+        answer = await other(request("GET", "/a"), target)
+        assert target.calls == 2
+        assert "fetched-elsewhere" in answer.headers["Cache-Status"]
+
+
 async def test_nobody_waits_for_the_answer_of_another_that_cannot_be_kept(redis_server: Any) -> None:
     asked = 0
 
