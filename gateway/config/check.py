@@ -183,6 +183,7 @@ def _operation(config: Config) -> Iterator[Finding]:
     if file is not None and not file.parent.is_dir():
         yield Finding(("access_log", "file"), f"expected a file in a directory that exists; {file.parent} does not")
     yield from _tracing(config)
+    yield from _durable(config)
     memory = config.stores.shared.get_secret_value().startswith("memory:")
     if config.replicas == "heartbeat" and memory:
         yield Finding(("replicas",), "expected a Redis in `stores.shared`: heartbeats are counted there")
@@ -219,6 +220,21 @@ def _tracing(config: Config) -> Iterator[Finding]:
         yield from _certificate(tracing.tls.cert, tracing.tls.key, ("tracing", "tls"))
     if tracing.tls.ca is not None:
         yield from _authorities(tracing.tls.ca, ("tracing", "tls", "ca"))
+
+
+def _durable(config: Config) -> Iterator[Finding]:
+    url = config.stores.durable.get_secret_value() if config.stores.durable is not None else None
+    for path, entry in _all_entries(config) if url is None else ():
+        if _class_of(entry).durable and entry.mode is not Mode.OFF:
+            yield Finding(
+                (*path, "plugin"),
+                "expected `stores.durable`, such as sqlite:///var/lib/sidegate/queue.db, to keep its work",
+            )
+    backup = config.queue.backup
+    if backup is not None and not backup.folder.is_dir():
+        yield Finding(("queue", "backup", "folder"), f"expected a folder that exists; {backup.folder} does not")
+    if backup is not None and url is not None and not url.startswith("sqlite:"):
+        yield Finding(("queue", "backup"), "expected none with Redis, which makes its own copies (AOF, RDB)")
 
 
 def _all_entries(config: Config) -> Iterator[tuple[tuple[Step, ...], PluginEntry]]:

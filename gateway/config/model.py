@@ -21,6 +21,7 @@ from gateway.config.operation import (
     Shutdown,
     Stores,
 )
+from gateway.config.queue import Backup, QueueOptions
 from gateway.config.routing import Match, Overrides, Redirect, Rewrite, Routing, Split, StickyKey
 from gateway.config.tracing import RouteTracing, Tracing
 from gateway.config.upstream import (
@@ -45,6 +46,7 @@ __all__ = [
     "ActiveHealth",
     "Admin",
     "AnyEntry",
+    "Backup",
     "Balance",
     "Check",
     "Config",
@@ -60,6 +62,7 @@ __all__ = [
     "PassiveHealth",
     "PluginEntry",
     "Pool",
+    "QueueOptions",
     "Reload",
     "Retry",
     "Route",
@@ -170,6 +173,9 @@ class Config(Settings):
         default=None, description="Traces by OpenTelemetry's protocol; or `off`, which is also the default."
     )
     stores: Stores = Field(default=Stores(), description="Where state lives that outlasts a request.")
+    queue: QueueOptions = Field(
+        default=QueueOptions(), description="How accepted work is kept in `stores.durable` until it is done."
+    )
     limits: Limits = Field(default=Limits(), description="What one client connection may cost.")
     defaults: Defaults = Field(default=Defaults(), description="What every route gets.")
     upstreams: dict[Name, Upstream] = Field(default={}, description="Services behind the gateway, by name.")

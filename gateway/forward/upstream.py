@@ -220,6 +220,16 @@ class LiveUpstream:
         # Where no gate admits, the plugin behind the first one refuses in its own words.
         return other(self.selection, (chosen,), _admitted) or chosen
 
+    def hindrance(self) -> str:
+        """Why a request that nobody waits for should not be sent now; empty if it may be.
+
+        While most targets are ill clients' requests are sent even so (`gateway.forward.select`); these can wait.
+        """
+        well = [target for target in self.targets if target.weight and target.well]
+        if not well:
+            return "no_target"
+        return "" if any(_admitted(target) for target in well) else "circuit_open"
+
     def _select(self) -> None:
         now = self.clock.now()
         settings = self.settings

@@ -1,6 +1,6 @@
 """The plugin contract: with http, errors and the services' types all that a plugin may import of the engine."""
 
-from gateway.plugin.context import Context, Mode, Ports
+from gateway.plugin.context import Context, Destination, Mode, Ports
 from gateway.plugin.contract import (
     AdminView,
     Authenticator,
@@ -33,6 +33,7 @@ __all__ = [
     "Command",
     "Context",
     "Count",
+    "Destination",
     "Document",
     "Duration",
     "Endpoint",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.services.client import Client
     from gateway.services.masking import Masking
     from gateway.services.metrics import Metrics
+    from gateway.services.queue import Queue
     from gateway.services.relay import Relay
     from gateway.services.shared import Shared
     from gateway.services.store import Store
@@ -31,6 +32,22 @@ class Mode(StrEnum):
     ENFORCE = "enforce"
     SHADOW = "shadow"
     OFF = "off"
+
+
+class Destination(Protocol):
+    """Where a route leads, at this moment."""
+
+    @property
+    def upstream(self) -> str:
+        """Of a split, the first one; empty where the route has none."""
+        ...
+
+    def hindrance(self) -> str:
+        """Why nothing should be sent there now, such as ``circuit_open`` or ``no_target``; empty: something may.
+
+        Stricter than for clients' requests: while most targets are ill those are still sent, as somebody waits.
+        """
+        ...
 
 
 class Ports(Protocol):
@@ -74,8 +91,23 @@ class Ports(Protocol):
         """The shared store (``stores.shared``)."""
         ...
 
+    async def queue(self) -> Queue:
+        """The durable queue (``stores.durable``), opened when first asked for.
+
+        Raises RuntimeError if the configuration names none, QueueUnavailable or QueueUrlError if it cannot be opened.
+        """
+        ...
+
     def client(self) -> Client:
         """For calls of the plugin's own, such as fetching keys."""
+        ...
+
+    async def behind(self, context: Context, request: Request) -> Response:
+        """Run a request through what stands behind this plugin in its route's list. As `Context.behind`."""
+        ...
+
+    def destination(self, context: Context) -> Destination | None:
+        """Where the plugin's route leads. As `Context.destination`."""
         ...
 
     def upstream(self, name: str) -> Handler:
@@ -156,6 +188,34 @@ class Context:
     def store(self) -> Store:
         """The shared store (``stores.shared``)."""
         return self.ports.store()
+
+    @property
+    def topic(self) -> str:
+        """What this plugin's work is called in the queue: ``<plugin>/<route>/<id>``."""
+        return f"{self.plugin}/{self.route}/{self.id}"
+
+    async def queue(self) -> Queue:
+        """The durable queue (``stores.durable``); for plugins that say they are `durable`. Ask in ``open``.
+
+        Raises RuntimeError if the configuration names none, QueueUnavailable or QueueUrlError if it cannot be opened.
+        """
+        return await self.ports.queue()
+
+    async def behind(self, request: Request) -> Response:
+        """Run a request, without a client, through what stands behind this plugin in its route's list: the plugins
+        below it, then the route's way to its upstream, all as configured at this moment.
+
+        It is an exchange of its own, under the route's name, that ends with the body of the answer; its metrics have
+        the route ``delivery:<route>``. The body must be whole. Raises LookupError if the route or the plugin is not
+        there any more.
+        """
+        return await self.ports.behind(self, request)
+
+    def destination(self) -> Destination | None:
+        """Where this plugin's route leads. None if this instance is not in force: its route is gone, a reload has put
+        another in its place, or it is yet to come into force.
+        """
+        return self.ports.destination(self)
 
     def client(self) -> Client:
         """For calls of the plugin's own, such as fetching keys."""

@@ -117,6 +117,9 @@ class Plugin(Generic[S]):
     """How far its state must reach; with less it is flagged approximate or refuses to load."""
     exact: ClassVar[bool] = False
     """Less than its `scope` will not do: several workers or replicas without a shared store are a mistake."""
+    durable: ClassVar[bool] = False
+    """It keeps accepted work: without `stores.durable` it is a mistake. What stands behind it can be reached without a
+    client (`Context.behind`), and what the queue holds under `Context.topic` is its to deliver."""
     status: ClassVar[str] = "stable"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

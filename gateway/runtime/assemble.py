@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from gateway import registry
@@ -25,6 +26,7 @@ from gateway.route.redirect import compile_redirect
 from gateway.route.rewrite import compile_rewrite
 from gateway.route.split import compile_split
 from gateway.route.table import RouteTable, policy_of
+from gateway.runtime.behind import Behind, LiveDestination, label_of
 from gateway.runtime.route import LiveRoute, condition_of, destination, redirecting
 from gateway.runtime.telemetry import route_tracing
 from gateway.runtime.traced import deciding, observed, plugins_are_traced
@@ -123,7 +125,11 @@ class Assembly:
     async def _route(self, route: RouteSettings) -> LiveRoute:
         instances = await self._instances(route.name, self._config.entries_of(route))
         self._runtime.chains[route.name] = instances
-        handler = self._end(route)
+        handler = end = self._end(route)
+        for index, instance in enumerate(instances):
+            if instance.plugin.durable:
+                found = self._behind(route, instance, instances[index + 1 :], end)
+                self._runtime.behind[route.name, instance.id] = found
         if instances:  # without plugins there is nobody but `Runtime.handle` to see what the end raises
             links = [self._link(instance) for instance in instances]
             handler = compose(links, handler, self._runtime.render, self._observe)
@@ -134,6 +140,14 @@ class Assembly:
         if any(each.plugin.preflights and not each.plugin.shadow and each.entry.when is None for each in instances):
             self._runtime.preflights.add(live)
         return live
+
+    def _behind(self, route: RouteSettings, instance: Instance, inner: Sequence[Instance], end: Handler) -> Behind:
+        runtime = self._runtime
+        names = [route.upstream] if route.upstream is not None else [share.upstream for share in route.split]
+        handler = compose([self._link(each) for each in inner], end, runtime.render)
+        live = LiveRoute(route.name, handler, self._services.metrics.route(label_of(route.name)))
+        leads_to = LiveDestination([runtime.upstreams[name] for name in names])
+        return Behind(instance.plugin.context, live, leads_to)
 
     def _end(self, route: RouteSettings) -> Handler:
         policy = policy_of(route.match)
@@ -178,7 +192,7 @@ class Assembly:
         return tuple(made)
 
     async def _instance(self, owner: str, unique: str, entry: PluginEntry) -> Instance:
-        key = (owner, unique, entry.plugin, entry.mode.value, identity(entry.settings))
+        key = (owner, unique, entry.plugin, entry.mode.value, self._identity(entry))
         old = self._old_instances.get(key)
         if old is not None:
             kept = Instance(key, owner, unique, entry.plugin, old.plugin, entry)
@@ -194,6 +208,14 @@ class Assembly:
             why = error.reason if isinstance(error, GatewayError) else str(error)
             raise BuildError(f"{owner}: {unique}: {why or type(error).__name__}") from error
         return instance
+
+    def _identity(self, entry: PluginEntry) -> str:
+        """The resolved settings; of what keeps work also where, as it holds on to the queue that it was opened with."""
+        durable = self._config.stores.durable
+        if durable is None or not registry.find(entry.plugin).durable:
+            return identity(entry.settings)
+        place = blake2b(durable.get_secret_value().encode(), digest_size=16).hexdigest()
+        return f"{identity(entry.settings)} {place}"
 
     async def _any(self, owner: str, unique: str, entry: AnyEntry) -> Instance:
         members = []

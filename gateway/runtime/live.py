@@ -15,8 +15,10 @@ from gateway.forward import LiveUpstream
 from gateway.http import Exchange, Handler, Request, Response
 from gateway.http.problem import PAGE, Problems
 from gateway.http.screen import screen
+from gateway.plugin import Context
 from gateway.route.table import Found, NotAllowed, RouteTable
 from gateway.runtime.assemble import Assembly, Instance
+from gateway.runtime.behind import Behind, label_of
 from gateway.runtime.logs import log_processors
 from gateway.runtime.route import LiveRoute
 from gateway.runtime.services import Services, StoreIdentity
@@ -55,6 +57,8 @@ class Runtime:
         """Routes with a plugin that answers preflights."""
         self.ways: dict[str, Callable[[str], Handler]] = {}
         """Route's name → its way to an upstream."""
+        self.behind: dict[tuple[str, str], Behind] = {}
+        """Route's name and plugin's id → what stands behind a plugin that keeps work."""
         self.chains: dict[str, tuple[Instance, ...]] = {}
         """Route's name → its plugins, outermost first."""
         self.table: RouteTable[LiveRoute] = RouteTable(())
@@ -120,7 +124,8 @@ class Runtime:
     @property
     def in_flight(self) -> int:
         """Exchanges under way that began on this runtime."""
-        return self.unrouted.in_flight + sum(route.in_flight for route in self.routes)
+        routes = (self.unrouted, *self.routes, *(each.route for each in self.behind.values()))
+        return sum(route.in_flight for route in routes)
 
     def forwarder_of(self, name: str) -> Handler:
         """The way to an upstream, for plugins. Raises KeyError."""
@@ -131,13 +136,18 @@ class Runtime:
         """A route's way to an upstream, for plugins. Raises KeyError."""
         return self.ways[route](upstream)
 
+    def behind_of(self, context: Context) -> Behind | None:
+        """What stands behind a plugin of this route and id."""
+        return self.behind.get((context.route, context.id))
+
     def commit(self) -> None:
         """Put this runtime in force: ports that plugins hold lead here from now on."""
-        self.services.commit()
+        self.services.commit([each.context.topic for each in self.behind.values()])
         self.services.masking.refill(*log_processors(self))
         ports = self.services.ports
         ports.upstreams = self.forwarder_of
         ports.onwards = self.onward_of
+        ports.behinds = self.behind_of
         ports.handle = self.handle
 
     async def emptied(self, seconds: float) -> bool:
@@ -169,7 +179,9 @@ class Runtime:
     @property
     def labels(self) -> set[str]:
         """Values of the label ``route`` that belong to this configuration."""
-        return {UNROUTED, *(route.name for route in self.routes), *(f"upstream:{name}" for name in self.upstreams)}
+        routes = {route.name for route in self.routes}
+        delivered = {label_of(route) for route, _ in self.behind}
+        return {UNROUTED, *routes, *delivered, *(f"upstream:{name}" for name in self.upstreams)}
 
     def lets_stay(self, request: Request) -> bool:
         """Whether a tunnel that began on another runtime may go on: its route and its target are still here."""

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import ClientClosed, GatewayError, InternalError
 from gateway.http import UNROUTED, Body, Exchange, Handler, Request, Response
-from gateway.plugin import Context
+from gateway.plugin import Context, Destination
 from gateway.services.client import Client
 from gateway.services.clock import Clock
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics
+from gateway.services.queue import Queue
 from gateway.services.relay import Relay
 from gateway.services.shared import Shared
 from gateway.services.store import Store
 from gateway.services.tracing import Tracing
 
 if TYPE_CHECKING:
+    from gateway.runtime.behind import Behind
     from gateway.runtime.services import Services
 
 log = logging.getLogger("gateway.plugins")
@@ -44,6 +46,8 @@ class LivePorts:
         """Set by the runtime that is in force."""
         self.onwards: Callable[[str, str], Handler] = _no_route
         """Likewise: from a route's and an upstream's name."""
+        self.behinds: Callable[[Context], Behind | None] = lambda _context: None
+        """Likewise: what stands behind a plugin."""
         self.handle: Handler | None = None
         self.reports: dict[Context, dict[str, Callable[[], dict[str, Any]]]] = {}
         """By plugin instance: during a reload there are two of the same route and id."""
@@ -62,6 +66,10 @@ class LivePorts:
     def store(self) -> Store:
         """The shared store."""
         return self.services.store()
+
+    async def queue(self) -> Queue:
+        """The durable queue. Raises what `Services.queue` does."""
+        return await self.services.queue()
 
     def client(self) -> Client:
         """For calls of a plugin's own."""
@@ -97,12 +105,34 @@ class LivePorts:
         try:
             response = await self.handle(inner)
         except BaseException:  # the client has left
-            self._dispatched(inner, None)
+            self._ended_alone(inner, None)
             raise
-        response.body.at_end(lambda: self._dispatched(inner, response))
+        response.body.at_end(lambda: self._ended_alone(inner, response))
         return response
 
-    def _dispatched(self, request: Request, response: Response | None) -> None:
+    async def behind(self, context: Context, request: Request) -> Response:
+        """Run a request through what stands behind a plugin. Raises LookupError where there is nothing any more."""
+        found = self.behinds(context)
+        if found is None:
+            raise LookupError(f"{context.route}/{context.id}")
+        if request.body.whole is None:
+            raise InternalError(reason="what is delivered has a body that is held")
+        request.received = self.clock.now()
+        found.route.enter(request)
+        try:
+            response = await found.handler(request)
+        except BaseException:  # whoever waited gave up
+            self._ended_alone(request, None)
+            raise
+        response.body.at_end(lambda: self._ended_alone(request, response))
+        return response
+
+    def destination(self, context: Context) -> Destination | None:
+        """Where a plugin's route leads; None if the plugin is not in force."""
+        found = self.behinds(context)
+        return found.destination if found is not None and found.context is context else None
+
+    def _ended_alone(self, request: Request, response: Response | None) -> None:
         exchange = Exchange(
             request,
             response,

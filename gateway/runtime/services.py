@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from gateway.config.model import Config
 from gateway.http import Exchange
+from gateway.runtime.durable import Durable
 from gateway.runtime.ports import LivePorts
 from gateway.runtime.telemetry import tracing_options
 from gateway.services.client import Client
 from gateway.services.clock import Clock, Wheel
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics
+from gateway.services.queue import Queue
 from gateway.services.relay import Relay
 from gateway.services.store import Store, open_store
 from gateway.services.tracing import Tracing
@@ -52,6 +54,7 @@ class Services:
         """Of the store in force."""
         self._next: tuple[StoreIdentity, Store, int] | None = None
         self._replaced: list[Store] = []
+        self.durable = Durable(self.clock, self.metrics, owner=owner)
         self.ports = LivePorts(self)
 
     async def prepare(self, config: Config) -> StoreIdentity:
@@ -68,19 +71,25 @@ class Services:
         else:
             store = await open_store(identity[0], timeout=identity[1], workers=self.workers)
         self._next = (identity, store, replicas)
+        await self.durable.prepare(config)
         return identity
 
     @contextmanager
     def building(self) -> Iterator[None]:
-        """What asks for the store inside, and the tasks that it starts, get the prepared one."""
+        """What asks for store or queue inside, and the tasks that it starts, get the prepared one."""
         token = _building.set(self._next[1] if self._next is not None else self._store)
         try:
-            yield
+            with self.durable.building():
+                yield
         finally:
             _building.reset(token)
 
-    def commit(self) -> None:
-        """What was prepared is in force. The store before serves those who still have it, until `settle`."""
+    def commit(self, topics: Collection[str] = ()) -> None:
+        """What was prepared is in force. The store before serves those who still have it, until `settle`.
+
+        ``topics`` of the durable queue are delivered from now on.
+        """
+        self.durable.commit(topics)
         if self._next is None:
             return
         self.tracing.commit()
@@ -93,6 +102,7 @@ class Services:
     async def abandon(self) -> None:
         """Close what was prepared and is not wanted."""
         await self.tracing.abandon()
+        await self.durable.abandon()
         unwanted, self._next = self._next, None
         if unwanted is not None and unwanted[1] is not self._store:
             await unwanted[1].close()
@@ -103,6 +113,11 @@ class Services:
         for store in replaced:
             await store.close()
         await self.tracing.settle()
+        await self.durable.settle()
+
+    async def queue(self) -> Queue:
+        """The durable queue. Raises RuntimeError without one, QueueUnavailable or QueueUrlError if it cannot open."""
+        return await self.durable.get()
 
     def store(self) -> Store:
         """The shared store. Raises RuntimeError before `prepare`."""
@@ -137,6 +152,7 @@ class Services:
         await self.abandon()
         await self.settle()
         await self.tracing.close()
+        await self.durable.close()
         if self._client is not None:
             await self._client.close()
             self._client = None

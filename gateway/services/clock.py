@@ -7,11 +7,14 @@ duration in the order it was added, which is the order in which it falls due; on
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from typing import Final, Protocol
 
 LONGEST: Final = 256
 """Distinct durations that share deadlines; a configuration has a dozen."""
+TURNS: Final = 40
+"""Turns of the loop that `ManualClock.elapse` gives to whoever has something to do at one moment."""
 
 
 class Clock:
@@ -25,6 +28,10 @@ class Clock:
         """Seconds since 1970."""
         return time.time()
 
+    async def sleep(self, seconds: float) -> None:
+        """Until so much time has passed on this clock."""
+        await asyncio.sleep(seconds)
+
 
 class ManualClock(Clock):
     """A clock that stands still until a test moves it."""
@@ -32,6 +39,8 @@ class ManualClock(Clock):
     def __init__(self, now: float = 1000.0, wall: float = 1_800_000_000.0) -> None:
         self._now = now
         self._wall = wall
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._slept = 0
 
     def now(self) -> float:
         return self._now
@@ -40,9 +49,39 @@ class ManualClock(Clock):
         return self._wall
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks."""
-        self._now += seconds
-        self._wall += seconds
+        """Move both clocks, and wake who has slept long enough."""
+        self._move(self._now + seconds)
+
+    def _move(self, now: float) -> None:
+        self._wall += now - self._now
+        self._now = now
+        while self._sleepers and self._sleepers[0][0] <= self._now:
+            _, _, sleeper = heapq.heappop(self._sleepers)
+            if not sleeper.done():
+                sleeper.set_result(None)
+
+    async def sleep(self, seconds: float) -> None:
+        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._slept += 1
+        heapq.heappush(self._sleepers, (self._now + max(0.0, seconds), self._slept, sleeper))
+        if seconds <= 0:
+            self.advance(0)
+        await sleeper
+
+    async def elapse(self, seconds: float) -> None:
+        """Let time pass as a running program sees it: from one sleeper's end to the next, with turns of the loop
+        between, in which all that can go on without time and without a socket goes on.
+        """
+        until = self._now + seconds
+        while True:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            while self._sleepers and self._sleepers[0][2].done():  # who was cancelled
+                heapq.heappop(self._sleepers)
+            following = min(until, self._sleepers[0][0] if self._sleepers else until)
+            if self._now >= until and following >= until:
+                return
+            self._move(max(self._now, following))
 
 
 class Expires(Protocol):

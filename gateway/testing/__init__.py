@@ -22,6 +22,9 @@ requests to one instance, and to look at what it left behind, there is `opened`:
             assert response.status == 200
             assert limit.ports.would_refuse == ["payload_too_large"]
 
+A plugin that keeps work (`Plugin.durable`) finds a `MemoryQueue` on the same clock, and delivers to `TestPorts.rest`;
+``await ports.clock.elapse(3600)`` lets an hour pass, with all that happens in it.
+
 `request` and `answering` take ``chunks=[…]`` for bodies that stream; `ports` gives a clock that a test turns, a store,
 and canned answers for a plugin's own calls; `read` pulls a body. For the one test through real HTTP that every plugin
 should have, `running` is a whole gateway and `origin` a service behind it, both on free ports:
@@ -35,7 +38,8 @@ should have, `running` is a whole gateway and `origin` a service behind it, both
 
 from gateway.testing.exchange import Opened, exchange, opened, settings_of
 from gateway.testing.message import Answering, Chunks, answering, read, request
-from gateway.testing.ports import Call, CannedClient, Refusal, TestPorts, ports
+from gateway.testing.ports import Call, CannedClient, Refusal, TestDestination, TestPorts, ports
+from gateway.testing.queue import MemoryQueue
 from gateway.testing.running import Origin, Running, origin, running
 
 __all__ = [
@@ -43,10 +47,12 @@ __all__ = [
     "Call",
     "CannedClient",
     "Chunks",
+    "MemoryQueue",
     "Opened",
     "Origin",
     "Refusal",
     "Running",
+    "TestDestination",
     "TestPorts",
     "answering",
     "exchange",

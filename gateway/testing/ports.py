@@ -11,18 +11,22 @@ from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from gateway.chain import compose
 from gateway.errors import ConnectFailed, GatewayError, InternalError
-from gateway.http import Body, Handler, Request, Response
-from gateway.plugin import Context
+from gateway.http import Body, Exchange, Handler, Request, Response
+from gateway.http.problem import Problems
+from gateway.plugin import Context, Destination
 from gateway.services.client import Answer, Client
 from gateway.services.clock import ManualClock
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics
+from gateway.services.queue import Queue
 from gateway.services.relay import Relay
 from gateway.services.shared import Shared
 from gateway.services.store import MemoryStore, Store
 from gateway.services.tracing import Tracing
 from gateway.testing.message import answering, data_of
+from gateway.testing.queue import MemoryQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,20 @@ class CannedClient(Client):
         return found
 
 
+@dataclass
+class TestDestination:
+    """`gateway.plugin.Destination` that says what a test wants."""
+
+    __test__ = False
+
+    upstream: str = "test"
+    why: str = ""
+    """What `hindrance` says."""
+
+    def hindrance(self) -> str:
+        return self.why
+
+
 class TestPorts:
     """`gateway.plugin.Ports` for tests. Set what the plugin is to find, look at what it left."""
 
@@ -113,6 +131,12 @@ class TestPorts:
         """Name → its forwarder, most likely an `answering`."""
         self.routes: Handler = answering(404)
         """Who answers what a plugin dispatches."""
+        self.work: Queue = MemoryQueue(self.clock)
+        """The durable queue."""
+        self.rest: Handler | None = answering(200)
+        """What stands behind the plugin when it delivers; None: its route is gone."""
+        self.leads_to: Destination | None = TestDestination()
+        """Where the plugin's route leads; None: the plugin is not in force."""
         self.calls = CannedClient()
         """The plugin's own HTTP calls, and their answers."""
         self.refusals: list[Refusal] = []
@@ -155,6 +179,29 @@ class TestPorts:
         if self._store is None:
             self._store = MemoryStore(now=lambda: int(self.clock.time() * 1_000_000))
         return self._store
+
+    async def queue(self) -> Queue:
+        """In memory and on the manual clock, unless a test gives another."""
+        return self.work
+
+    async def behind(self, context: Context, request: Request) -> Response:
+        """As the runtime does it, without counting."""
+        if self.rest is None:
+            raise LookupError(f"{context.route}/{context.id}")
+        handler = compose((), self.rest, Problems())
+        request.received = self.clock.now()
+        response = await handler(request)
+        response.body.at_end(
+            lambda: request.finish(
+                Exchange(request, response, response.status, self.clock.now() - request.received, error=response.error)
+            )
+        )
+        return response
+
+    def destination(self, context: Context) -> Destination | None:
+        """What the test says."""
+        del context
+        return self.leads_to
 
     def client(self) -> Client:
         return self.calls
