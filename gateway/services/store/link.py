@@ -263,6 +263,13 @@ class Link:
         self._known.clear()  # it may be another process now; loading a script twice does no harm
         return connection
 
+    async def apart(self) -> AbstractConnection:
+        """A connection of its own to this server, for what blocks; whoever asked closes it. Raises RedisError, OSError
+        or TimeoutError.
+        """
+        async with asyncio.timeout(CONNECT_PATIENCE):
+            return await self._dial()
+
     async def _put_back(self, connection: AbstractConnection) -> None:
         if self._closed or not self.up or not connection.is_connected:
             await self._discard(connection)

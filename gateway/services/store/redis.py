@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+from redis.asyncio.connection import AbstractConnection
+
 from gateway.errors import StoreUnavailable
 from gateway.services.store.address import Address
 from gateway.services.store.contract import Counters, Scope, State
@@ -91,6 +93,22 @@ class RedisStore:
             raise StoreUnavailable(reason="the store is away: no server of the cluster answered")
         await asyncio.gather(*[link.submit(pack(b"SET", link.probe_key, b"1", b"PX", 1000)) for link in links])
         return loop.time() - started
+
+    async def ask_each(self, *words: Arg) -> list[Any]:
+        """The answers of all servers that hold keys, one after the other. Raises `StoreUnavailable`, and InternalError
+        if one refuses the command.
+        """
+        links = tuple(self._topology.links())
+        if not links:
+            raise StoreUnavailable(reason="the store is away: no server of the cluster answered")
+        command = pack(*words)
+        return list(await asyncio.gather(*[link.submit(command) for link in links]))
+
+    async def apart(self, key: bytes) -> AbstractConnection:
+        """A connection of its own to the server that has the key, for commands that block; whoever asked closes it.
+        Raises `StoreUnavailable`, RedisError, OSError or TimeoutError.
+        """
+        return await self._link(key).apart()
 
     async def close(self) -> None:
         if not self._closed:

@@ -1,4 +1,4 @@
-"""Stores over real servers: one Redis, a cluster of three masters, a master with its sentinel; and a slow proxy."""
+"""Stores and queues over real servers: a Redis, a cluster of three masters, a master and its sentinel; a slow proxy."""
 
 from __future__ import annotations
 

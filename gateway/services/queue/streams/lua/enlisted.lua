@@ -1,0 +1,2 @@
+-- KEYS[1]: the index of topics. ARGV: now. → names
+return call('HVALS', tag)

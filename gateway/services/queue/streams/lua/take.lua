@@ -1,0 +1,49 @@
+-- ARGV: now, how many, lease (µs), token, consumer. → rows
+local _, limit, lease, token, consumer = unpack(ARGV)
+limit = tonumber(limit)
+local ends = now + tonumber(lease)
+local taken = {}
+
+local function hand_out(id)
+  call('HSET', item_key(id), 's', 'l', 'e', token, 'u', ends)
+  call('ZADD', LEASES, ends, id)
+  taken[#taken + 1] = row(id, true)
+end
+
+-- Those whose lease ran out, from whoever had them.
+for _, id in ipairs(call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, limit)) do
+  local state, entry = unpack(call('HMGET', item_key(id), 's', 'k'))
+  if state == 'l' then
+    if entry then call('XCLAIM', STREAM, GROUP, consumer, 0, entry, 'FORCE', 'JUSTID') end
+    hand_out(id)
+  else
+    call('ZREM', LEASES, id)
+  end
+end
+
+promote(limit + 64)
+local function read(count)
+  return redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', STREAM, '>')
+end
+for _ = 1, 10 do
+  local wanted = limit - #taken
+  if wanted <= 0 then break end
+  local reply = read(wanted)
+  if reply and reply.err then
+    if not string.find(reply.err, 'NOGROUP', 1, true) then return reply end
+    call('XGROUP', 'CREATE', STREAM, GROUP, '0', 'MKSTREAM')  -- somebody deleted it
+    reply = read(wanted)
+  end
+  if not reply or reply.err then break end
+  for _, entry in ipairs(reply[1][2]) do
+    local id = entry[2][2]
+    local state, own = unpack(call('HMGET', item_key(id), 's', 'k'))
+    if state == 'r' and own == entry[1] then
+      hand_out(id)
+    elseif not (state == 'l' and own == entry[1]) then
+      call('XACK', STREAM, GROUP, entry[1])  -- nobody's any more
+      call('XDEL', STREAM, entry[1])
+    end
+  end
+end
+return taken
