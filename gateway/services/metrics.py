@@ -125,7 +125,7 @@ class Family:
         self.bounds = tuple(bounds)
         self.children: dict[tuple[str, ...], Any] = {}
         self.folded = 0
-        self.read: Callable[[], Iterable[tuple[tuple[str, ...], float]]] | None = None
+        self.read: Callable[[], Iterable[tuple[tuple[str, ...], Any]]] | None = None
         self._make = make
         self._limit = limit
 
@@ -181,9 +181,12 @@ class Metrics:
         *,
         rule: str = "sum",
         limit: int = CHILDREN,
-        read: Callable[[], Iterable[tuple[tuple[str, ...], float]]] | None = None,
+        read: Callable[[], Iterable[tuple[tuple[str, ...], Any]]] | None = None,
     ) -> Family:
-        """A gauge. ``rule`` says what several workers' values make: sum, max or min. ``read`` is asked at a look."""
+        """A gauge. ``rule`` says what several workers' values make: sum, max or min. ``read`` is asked at a look.
+
+        With the rule ``ratio`` a value is ``[part, whole]``: each adds up, and what is shown is the one by the other.
+        """
         family = self._family(Family(name, "gauge", help, labels, Counter, rule=rule, limit=limit))
         if read is not None:
             family.read = read
@@ -342,6 +345,8 @@ def _add(samples: dict[tuple[str, ...], Any], values: tuple[str, ...], value: An
     before = samples.get(values)
     if before is None:
         samples[values] = value
+    elif rule == "ratio":
+        samples[values] = [before[0] + value[0], before[1] + value[1]]
     elif isinstance(value, list):
         count, total, buckets = before
         samples[values] = [count + value[0], total + value[1], [a + b for a, b in zip(buckets, value[2], strict=True)]]
@@ -377,6 +382,9 @@ def _metric(core: Any, family: dict[str, Any]) -> Any:
     for values, value in family["samples"]:
         if family["kind"] == "histogram":
             metric.add_metric(values, _cumulative(family["bounds"], value[2]), value[1])
+        elif family["rule"] == "ratio":
+            if value[1]:  # of nothing there is no share
+                metric.add_metric(values, value[0] / value[1])
         else:
             metric.add_metric(values, value)
     return metric

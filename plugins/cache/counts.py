@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -15,6 +16,10 @@ from plugins.cache.freshness import Unstored
 if TYPE_CHECKING:
     from plugins.cache import Cache
 
+WINDOW: Final = 300.0
+"""Seconds over which the hit ratio is told."""
+APART: Final = 5.0
+"""Seconds between two looks that are remembered: with several who look, the window still reaches back."""
 RESULTS: Final = ("hit", "stale", "miss", "revalidated", "collapsed", "pass", "error")
 AGES: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0, 604800.0)
 """Bucket bounds in seconds: from answers that hardly hold to those that hold a week."""
@@ -54,6 +59,9 @@ class Counts:
         self.buffered: int = 0
         """Bytes of bodies that are being fetched and may be kept: bounded by what memory may hold."""
         self._place = place
+        self._clock = context.clock
+        self._looks: deque[tuple[float, float, float]] = deque([(context.clock.now(), 0.0, 0.0)], maxlen=128)
+        """When somebody looked, and what had been counted by then: hits, requests."""
         shown = _shown.setdefault(metrics, {})
 
         def read(value: Callable[[Cache], float]) -> Callable[[], Samples]:
@@ -61,6 +69,13 @@ class Counts:
 
         for name, text, value in _GAUGES:
             metrics.gauge(name, text, labels, read=read(value))
+        metrics.gauge(
+            "cache_hit_ratio",
+            "Share of requests answered from the cache, over the last five minutes or since the last look before.",
+            labels,
+            rule="ratio",
+            read=lambda: [(place, each.counts.ratio()) for place, each in shown.items()],
+        )
         evicted = metrics.counter("cache_evictions_total", "Answers that had to make room.", labels)
         evicted.read = read(lambda cache: cache.shelf.memory.evicted)
 
@@ -73,6 +88,21 @@ class Counts:
         shown = _shown[cache.context.metrics]
         if shown.get(self._place) is cache:
             del shown[self._place]
+
+    def asked(self) -> tuple[float, float]:
+        """What was answered from the cache so far, and all that was asked."""
+        results = self.results
+        return results["hit"].value + results["stale"].value, sum([each.value for each in results.values()])
+
+    def ratio(self) -> list[float]:
+        """The same over the window."""
+        now, (hits, requests), looks = self._clock.now(), self.asked(), self._looks
+        while len(looks) > 1 and looks[1][0] <= now - WINDOW:
+            looks.popleft()
+        _, hits_then, requests_then = looks[0]
+        if now - looks[-1][0] >= APART:
+            looks.append((now, hits, requests))
+        return [hits - hits_then, requests - requests_then]
 
     def hit(self, entry: Entry, now: float, result: str, response: Response) -> None:
         """An answer from what is stored."""

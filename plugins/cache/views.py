@@ -54,7 +54,7 @@ def views_of(cache: Cache) -> tuple[AdminView, ...]:
 def figures(cache: Cache) -> dict[str, Any]:
     """How full it is and what it has done, as JSON can hold it."""
     shelf, results = cache.shelf, {name: int(child.value) for name, child in cache.counts.results.items()}
-    asked = sum(results[name] for name in ("hit", "stale", "miss", "collapsed", "pass"))
+    hits, asked = cache.counts.asked()
     found: dict[str, Any] = {
         "entries": len(shelf.memory),
         "bytes": shelf.memory.used,
@@ -62,7 +62,7 @@ def figures(cache: Cache) -> dict[str, Any]:
         "evictions": shelf.memory.evicted,
         "fetches": cache.counts.in_flight,
         "requests": results,
-        "hit_ratio": round((results["hit"] + results["stale"]) / asked, 4) if asked else None,
+        "hit_ratio": round(hits / asked, 4) if asked else None,
         "purges": shelf.purges.seq,
     }
     shared = shelf.shared

@@ -1,4 +1,4 @@
-"""cache: what one caller does to be told another's answer, or to have others told theirs. Each row begins with the way."""
+"""cache: what one caller does to be told another's answer, or to have others told theirs; rows begin with the way."""
 
 from __future__ import annotations
 

@@ -85,6 +85,19 @@ def test_the_same_name_declared_differently_is_refused() -> None:
         family.child("a", "b")
 
 
+def test_a_ratio_is_of_all_workers_together() -> None:
+    """Not the mean of their ratios: one may have been asked a hundred times as often."""
+    snapshots = []
+    for part, whole in ((1, 1), (0, 99)):
+        metrics = Metrics()
+        metrics.gauge("share", "Share.", rule="ratio", read=lambda value=[part, whole]: [((), value)])
+        metrics.gauge("none", "Of nothing.", rule="ratio", read=lambda: [((), [0, 0])])
+        snapshots.append(metrics.snapshot())
+    assert b"sidegate_share 0.01\n" in render(merge(snapshots))[0]
+    assert b"sidegate_share 1.0\n" in render(merge(snapshots[:1]))[0]
+    assert not [name for name, _ in rendered(merge(snapshots)) if name == "sidegate_none"]
+
+
 @pytest.mark.parametrize(("rule", "merged"), [("sum", 9), ("max", 5), ("min", 1)])
 def test_gauges_merge_by_their_rule(rule: str, merged: int) -> None:
     snapshots = []

@@ -20,3 +20,21 @@ async def test_evictions():
             await live(request("GET", f"/{number}"), answering(200, {"Cache-Control": "max-age=9"}, "x" * 50_000))
         assert live.ports.value("cache_evictions_total", "test", "cache") > 30
         assert live.ports.value("cache_memory_bytes", "test", "cache") <= 1_000_000
+
+
+async def test_the_hit_ratio_is_of_the_last_minutes():
+    given, target = ports(), answering(200, {"Cache-Control": "max-age=9000"}, "x")
+
+    def told() -> list[float]:
+        return given.value("cache_hit_ratio", "test", "cache")
+
+    async with opened(Cache, None, ports=given) as live:
+        assert told() == [0, 0]
+        for _ in range(4):
+            await live(request(), target)
+        assert told() == [3, 4]
+        given.clock.advance(200)
+        assert told() == [3, 4]
+        given.clock.advance(200)
+        await live(request("POST"), target)
+        assert told() == [0, 1], "the first four are longer ago than five minutes"
