@@ -35,6 +35,6 @@ async def test_the_hit_ratio_is_of_the_last_minutes():
         assert told() == [3, 4]
         given.clock.advance(200)
         assert told() == [3, 4]
-        given.clock.advance(200)
+        given.clock.advance(301)
         await live(request("POST"), target)
         assert told() == [0, 1], "the first four are longer ago than five minutes"
