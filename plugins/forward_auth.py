@@ -127,7 +127,7 @@ class ForwardAuth(Authenticator[ForwardAuthSettings]):
         self._known: OrderedDict[bytes, _Yes] = OrderedDict()
         self._now = context.clock.now
         answers = context.metrics.counter(
-            "forward_auth_total", "What the authorization service said.", ("route", "plugin", "answer")
+            "forward_auth_requests_total", "Requests by what the service said of them.", ("route", "plugin", "outcome")
         )
         self._yes, self._no, self._failed, self._remembered = (
             answers.child(context.route, context.id, answer) for answer in ("yes", "no", "error", "remembered")

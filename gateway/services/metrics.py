@@ -321,6 +321,12 @@ def _process() -> Snapshot:
         ),
         alone("process_resident_memory_bytes", "gauge", "Resident memory of all workers.", resident),
         alone("process_open_fds", "gauge", "Open file descriptors of all workers.", descriptors),
+        alone(
+            "process_max_fds",
+            "gauge",
+            "File descriptors that all workers together may open.",
+            resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        ),
         alone("process_gc_collections_total", "counter", "Runs of the garbage collector.", collections),
     ]
 

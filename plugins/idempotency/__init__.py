@@ -73,7 +73,7 @@ class Idempotency(Plugin[IdempotencySettings]):
         family = context.metrics.counter(
             "idempotency_requests_total",
             "Requests that a key could protect, by what it did.",
-            ("route", "plugin", "by"),
+            ("route", "plugin", "outcome"),
         )
         self._counts = {name: family.child(context.route, context.id, name) for name in OUTCOMES}
 

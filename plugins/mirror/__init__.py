@@ -141,7 +141,7 @@ class Mirror(Plugin[MirrorSettings]):
         compared = metrics.counter(
             "mirror_compared_total",
             "Pairs of answers: the same, or in what they differ.",
-            ("route", "plugin", "result"),
+            ("route", "plugin", "outcome"),
         )
         self._results = {each: compared.child(*place, each) for each in RESULTS}
         self._seconds = metrics.histogram(

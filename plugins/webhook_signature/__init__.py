@@ -75,7 +75,7 @@ class WebhookSignature(Plugin[WebhookSignatureSettings]):
         self._by_body = settings.replay is not None and settings.replay.by_body
         self._memory: Memory | None = None
         family = context.metrics.counter(
-            "webhook_requests_total", "Webhooks by what became of their verification.", ("route", "plugin", "by")
+            "webhook_requests_total", "Webhooks by what became of their verification.", ("route", "plugin", "outcome")
         )
         self._counts = {str(name): family.child(context.route, context.id, str(name)) for name in OUTCOMES}
         self._verified = self._counts["verified"]
