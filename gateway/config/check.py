@@ -15,6 +15,7 @@ from gateway import registry
 from gateway.config.address import Address, is_loopback
 from gateway.config.entry import AnyEntry, PluginEntry, plugins_in
 from gateway.config.listener import ListenerTls
+from gateway.config.log_check import log_mistakes
 from gateway.config.model import Config, Route
 from gateway.config.routing import mistakes
 from gateway.config.upstream import Upstream
@@ -179,9 +180,8 @@ def _authorities(file: Path, path: tuple[Step, ...]) -> Iterator[Finding]:
 
 
 def _operation(config: Config) -> Iterator[Finding]:
-    file = config.access_log.file
-    if file is not None and not file.parent.is_dir():
-        yield Finding(("access_log", "file"), f"expected a file in a directory that exists; {file.parent} does not")
+    for path, message in log_mistakes(config):
+        yield Finding(path, message)
     yield from _tracing(config)
     yield from _durable(config)
     memory = config.stores.shared.get_secret_value().startswith("memory:")

@@ -210,7 +210,10 @@ def _follows(finding: Finding, root: Node) -> bool:
 
 def _located(finding: Finding, root: Node) -> Problem:
     position = wording.place(root, finding.path, of_key=finding.of_key)
-    return Problem(position, wording.path_text(finding.path), finding.message, finding.hint, finding.severity)
+    # Where a short form was written the model has steps that the file has not.
+    real, _, _ = wording.find(root, finding.path)
+    path = real if finding.path[0] in ("access_log", "log") else finding.path
+    return Problem(position, wording.path_text(path), finding.message, finding.hint, finding.severity)
 
 
 def _sorted(problems: Sequence[Problem]) -> list[Problem]:

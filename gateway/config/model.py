@@ -9,13 +9,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.config.entry import AnyEntry, Entry, PluginEntry, When
 from gateway.config.listener import Admin, Limits, Listener, ListenerTls, limits_for
+from gateway.config.logs import AccessLog, Log
 from gateway.config.operation import (
-    ACCESS_LOG_SCHEMA,
-    AccessLog,
     Check,
     ErrorPages,
     HealthChecks,
-    Log,
     Network,
     Reload,
     Shutdown,
@@ -165,10 +163,10 @@ class Config(Settings):
     )
     access_log: AccessLog = Field(
         default=AccessLog(),
-        json_schema_extra=lambda schema: (schema.pop("$ref", None), schema.update(ACCESS_LOG_SCHEMA))[1],
-        description="A JSON line about each exchange: `stdout`, `stderr`, `{file: path}` or `off`.",
+        json_schema_extra={"default": "stdout"},
+        description="A line about each exchange: `stdout`, `stderr`, `off`, `{file: path}`, or more in a mapping.",
     )
-    log: Log = Field(default=Log(), description="The gateway's own log, on stderr.")
+    log: Log = Field(default=Log(), description="The gateway's own log, on stderr unless it says otherwise.")
     tracing: Annotated[Tracing | None, Off] = Field(
         default=None, description="Traces by OpenTelemetry's protocol; or `off`, which is also the default."
     )

@@ -1,10 +1,10 @@
-"""How the gateway is run: logs, stores, checks, error answers, shutdown and reload."""
+"""How the gateway is run: stores, checks, error answers, shutdown and reload."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import (
     BeforeValidator,
@@ -12,14 +12,12 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     WithJsonSchema,
-    model_serializer,
     model_validator,
 )
 
 from gateway.config.address import parse_bind
 from gateway.plugin.settings import (
     Duration,
-    FilePath,
     FromFile,
     Name,
     Secret,
@@ -28,58 +26,6 @@ from gateway.plugin.settings import (
     expected,
     expected_secret,
 )
-
-
-class AccessLog(Settings):
-    """Where the line about each exchange goes."""
-
-    to: Literal["off", "stdout", "stderr", "file"] = "stdout"
-    file: FilePath | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _written(cls, value: Any) -> Any:
-        """``off`` | ``stdout`` | ``stderr`` | ``{file: path}``."""
-        if value is False:
-            value = "off"
-        if isinstance(value, str) and value in ("off", "stdout", "stderr"):
-            return {"to": value}
-        if value == {}:
-            return value
-        if isinstance(value, dict) and set(value) <= {"file", "to"} and value.get("file"):
-            return {"to": "file", "file": value["file"]}
-        if isinstance(value, dict) and value.get("to") in ("off", "stdout", "stderr"):
-            return value
-        raise expected("off, stdout, stderr or {file: path}")
-
-    @model_serializer(when_used="json")
-    def _as_written(self) -> Any:
-        return {"file": str(self.file)} if self.to == "file" else self.to
-
-
-ACCESS_LOG_SCHEMA: Final[dict[str, Any]] = {
-    "anyOf": [
-        {"enum": ["off", "stdout", "stderr"]},
-        {
-            "type": "object",
-            "properties": {"file": {"type": "string"}},
-            "required": ["file"],
-            "additionalProperties": False,
-        },
-    ]
-}
-
-
-class Log(Settings):
-    """The gateway's own log."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severe line written. SIGUSR1 and SIGUSR2 turn it down and up while it runs."
-    )
-    format: Literal["json", "console"] = Field(
-        default="json", description="`json`: one object a line, for collectors; `console`: for people."
-    )
-
 
 _STORE_SCHEMES: Final = (
     "memory",

@@ -21,6 +21,7 @@ from gateway.forward.retry import verdict as judge
 from gateway.forward.select import other
 from gateway.forward.target import LiveTarget
 from gateway.http import Attempt, Body, Exchange, Request, Response
+from gateway.http.spent import Spent
 from gateway.transport.exchange import Timing
 
 if TYPE_CHECKING:
@@ -99,12 +100,16 @@ class Forwarder:
                     )
                 except GatewayError as error:
                     live.active -= 1
+                    answered = request.answered = monotonic()
+                    request.first_byte = answered - started
                     ended: Response | GatewayError = error
                 except BaseException:
                     live.active -= 1
                     raise
                 else:
-                    live.timed(monotonic() - started)
+                    answered = request.answered = monotonic()
+                    took = request.first_byte = answered - started
+                    live.timed(took)
                     if response.body.whole is None:
                         response.body.at_end(partial(upstream.streamed, live, response))
                     else:
@@ -197,6 +202,8 @@ class Course:
         self.number += 1
         request.attempts = self.number
         request.target = live.name
+        if request.spent is None:
+            request.spent = Spent()
         if live not in self.tried:
             self.tried.append(live)
         whole = request.body.whole is not None
@@ -226,6 +233,7 @@ class Course:
             return await exchange(attempt, self.request)
         whole = self.request.body.whole
         self.fork = fork = self.request.fork(body=Body(whole) if whole is not None else None)
+        fork.spent = self.request.spent
         self.began = monotonic()
         fork.attempt = attempt
         try:
@@ -298,6 +306,8 @@ async def exchange(attempt: LiveAttempt, request: Request) -> Response:
     """One exchange with one target, counted. Raises what `send` does."""
     live, upstream = attempt.live, attempt.forwarder.upstream
     started = monotonic()
+    spent = request.spent or Spent()
+    waited = spent.queue + spent.connect + spent.upload
     live.active += 1
     try:
         response = await upstream.send(
@@ -310,13 +320,17 @@ async def exchange(attempt: LiveAttempt, request: Request) -> Response:
     except BaseException:
         live.active -= 1
         raise
+    finally:
+        spent.answered = monotonic()
+        waited = spent.queue + spent.connect + spent.upload - waited
+        spent.first_byte += max(spent.answered - started - waited, 0.0)
     if response.tunnel is not None:
         request.when_done(lambda _exchange: live.release())
     elif response.body.whole is None:
         response.body.at_end(partial(upstream.streamed, live, response))
     else:
         live.active -= 1
-    live.timed(monotonic() - started)
+    live.timed(spent.answered - started)
     upstream.record(live, response)
     return response
 

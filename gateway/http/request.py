@@ -14,6 +14,7 @@ from gateway.errors import GatewayError, InternalError
 from gateway.http.body import Body
 from gateway.http.fields import named_by_connection
 from gateway.http.message import Fields, Message
+from gateway.http.spent import Spent
 
 if TYPE_CHECKING:
     from gateway.http.response import Exchange, Response
@@ -79,12 +80,14 @@ class Request(Message):
     __slots__ = (
         "_done",
         "answer",
+        "answered",
         "attempt",
         "attempts",
         "client_ip",
         "detached",
         "error",
         "extras",
+        "first_byte",
         "gave_up",
         "host",
         "id",
@@ -99,6 +102,7 @@ class Request(Message):
         "repeatable",
         "route",
         "scheme",
+        "spent",
         "target",
         "tenant",
         "trace",
@@ -150,6 +154,12 @@ class Request(Message):
         rule of retries says (`gateway.forward.retry.Verdict`). Empty where none was to follow."""
         self.target = ""
         """The target that answered, or the last one tried."""
+        self.first_byte = 0.0
+        """Seconds that the target took to the head of its answer, on the forwarder's short way; else see ``spent``."""
+        self.answered = 0.0
+        """When that head was here, on the loop's clock, seconds; 0: no target has answered yet."""
+        self.spent: Spent | None = None
+        """Where time went on a longer way."""
         self.upstream: str | None = None
         """Set by a plugin to send the request elsewhere than the route says."""
         self.version = 11
@@ -220,6 +230,7 @@ class Request(Message):
             twin._edited = twin._view = CIMultiDict(self._edited)  # noqa: SLF001 - our own kind
         twin._done = None  # noqa: SLF001
         twin.answer = None
+        twin.spent = None  # whoever makes a fork that is part of this exchange gives it this one's
         if body is not None:
             twin.body = body
         return twin

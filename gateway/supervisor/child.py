@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.config.model import Config
-from gateway.services.log import configure
 from gateway.supervisor.control import Line
+from gateway.supervisor.outlets import begin_own_log
 from gateway.supervisor.worker import Worker
 
 log = logging.getLogger("gateway.worker")
@@ -107,7 +107,7 @@ class _Child:
         return None
 
     async def _start(self, config: Config) -> None:
-        configure(config.log.level, config.log.format)
+        begin_own_log(config.log)
         sockets = [socket.socket(fileno=number) for number in self._options.listener]
         for sock in sockets:
             sock.setblocking(False)

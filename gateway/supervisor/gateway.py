@@ -17,10 +17,11 @@ from gateway.config.load import Loaded
 from gateway.reload import Refused, Reloader
 from gateway.runtime import processors_of
 from gateway.server.tls import renewing_context
-from gateway.services.log import configure, process, restyle
+from gateway.services.log import process
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics, Snapshot, alone
 from gateway.supervisor.effective import effective_routes
+from gateway.supervisor.outlets import abandon_own_log, begin_own_log, commit_own_log, prepare_own_log, reopen_own_log
 from gateway.supervisor.processes import Processes
 from gateway.supervisor.workforce import InProcess, Workforce
 
@@ -120,18 +121,20 @@ class RunningGateway:
         """All workers or none: build in all, then commit in all."""
         try:
             processors = processors_of(loaded.config, self._metrics)
+            if self._own_metrics:  # this process has a log of its own
+                prepare_own_log(loaded.config.log)
             await self.workforce.prepare(loaded)
         except Exception as error:
             await self.workforce.abandon()
+            await abandon_own_log()
             if isinstance(error, Refused):
                 raise
             raise Refused([str(error) or type(error).__name__]) from error
         await self.workforce.commit()
         self.masking.refill(*processors)
-        if self._own_metrics:  # this process has a log of its own
+        if self._own_metrics:
             process(processors[0])
-        if self._own_metrics and loaded.config.log != self.loaded.config.log:
-            restyle(loaded.config.log.level, loaded.config.log.format)
+            commit_own_log(self.loaded.config.log, loaded.config.log)
         self._checks.start(loaded.config.health.checks)
 
     async def start(self) -> None:
@@ -202,6 +205,8 @@ class RunningGateway:
 
     async def _hangup(self) -> None:
         await self.workforce.reopen_logs()
+        if self._own_metrics:
+            reopen_own_log()
         await self._reloader.reload(even_if_unchanged=True)
 
     def stop(self) -> None:
@@ -239,11 +244,16 @@ def _info(name: str, text: str, **labels: str) -> dict[str, Any]:
 
 def run(paths: Sequence[Path], loaded: Loaded) -> int:
     """Run a gateway in this process until a signal ends it. The exit code: 1 if it cannot start."""
-    handler = configure(loaded.config.log.level, loaded.config.log.format)
+    try:
+        begin_own_log(loaded.config.log)
+    except (OSError, ModuleNotFoundError) as error:
+        log.error("cannot start: cannot open the log: %s", error)
+        return 1
     try:
         return _loop_runner()(_serve(paths, loaded))
     finally:
-        handler.flush()
+        for handler in logging.getLogger().handlers:
+            handler.flush()
 
 
 def _loop_runner() -> Callable[[Any], int]:

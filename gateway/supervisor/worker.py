@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.config.logs import AccessLog as AccessLogSettings
 from gateway.config.model import Config
 from gateway.reload import Succession
 from gateway.runtime import Runtime, Services, log_processors
@@ -18,19 +19,18 @@ from gateway.server.edge import Edge, EdgeLimits
 from gateway.server.listener import OpenListener, open_listener
 from gateway.server.tls import ServerTls
 from gateway.services.lag import LoopLag
-from gateway.services.log import (
-    AccessLog,
-    FileSink,
-    Sink,
-    StreamSink,
-    application_lost,
-    more_verbose,
-    process,
-    quieter,
-    restyle,
-)
+from gateway.services.log import AccessLog, Sampling, Slow, more_verbose, process, quieter
 from gateway.services.metrics import Snapshot
 from gateway.supervisor.memory import keep_memory
+from gateway.supervisor.outlets import (
+    Outlets,
+    abandon_own_log,
+    commit_own_log,
+    own_log_lost,
+    prepare_own_log,
+    reopen_own_log,
+    settle_own_log,
+)
 from gateway.supervisor.status import plugin_reports, upstream_states
 
 log = logging.getLogger("gateway.worker")
@@ -50,19 +50,19 @@ class Worker:
         self.edges: list[Edge] = []
         self.listeners: list[OpenListener] = []
         self._sockets = sockets
-        self._sink: Sink | None = None
+        self._outlets = Outlets()
         self._access: AccessLog | None = None
-        self._lost = 0
-        """Lines that access logs of before gave up."""
-        self._next: tuple[Config, Sink | None] | None = None
+        self._failed = 0
+        """Lines that processors of access logs of before failed on."""
+        self._next: Config | None = None
         self._handshakes: list[ServerTls | None] = []
         """How the listeners of the next configuration greet."""
-        self._closing: set[asyncio.Task[None]] = set()
         self._lag: LoopLag | None = None
 
     async def start(self) -> None:
         """Build the runtime, then open the listeners. Raises BuildError, StoreUrlError or OSError."""
-        self._sink = _open_sink(self.config)
+        self._outlets.prepare(self.config.access_log.to, self.config.access_log.format)
+        self._outlets.commit()
         await self.succession.prepare(self.config)
         self.succession.commit()
         runtime = self.succession.current
@@ -98,65 +98,64 @@ class Worker:
     async def prepare(self, config: Config) -> None:
         """Build ``config`` beside what serves. Raises what `start` raises; then nothing has changed."""
         await self.abandon()
-        changed = config.access_log != self.config.access_log
-        # Opened now, so that a file that cannot be written refuses the configuration instead of breaking it.
-        sink = _open_sink(config) if changed else self._sink
         try:
+            # Opened now, so that a file that cannot be written refuses the configuration instead of breaking it.
+            self._outlets.prepare(config.access_log.to, config.access_log.format)
+            prepare_own_log(config.log)
             self._handshakes = [
                 bound.prepare(listener) for bound, listener in zip(self.listeners, config.listeners, strict=False)
             ]
             await self.succession.prepare(config)
         except BaseException:
-            self._handshakes = []
-            if changed and sink is not None:
-                await asyncio.to_thread(sink.close)
+            await self._forget()
             raise
-        self._next = (config, sink)
+        self._next = config
 
     def commit(self) -> None:
         """Serve what was prepared."""
         if self._next is None:
             return
-        old, before = self._sink, self.config
-        (self.config, self._sink), self._next = self._next, None
-        if self.config.log != before.log:
-            restyle(self.config.log.level, self.config.log.format)
+        before, self.config, self._next = self.config, self._next, None
+        self._outlets.commit()
+        commit_own_log(before.log, self.config.log)
         self.succession.commit()
-        if old is not None and old is not self._sink:
-            self._retire_sink(old)
-
-    def _retire_sink(self, sink: Sink) -> None:
-        def ended(task: asyncio.Task[None]) -> None:
-            self._closing.discard(task)
-            self._lost += sink.dropped
-
-        # A sink that is stuck holds its closing up for seconds; the loop must not wait.
-        task = asyncio.get_running_loop().create_task(asyncio.to_thread(sink.close))
-        self._closing.add(task)
-        task.add_done_callback(ended)
+        self._outlets.retire()  # now that nobody writes to them any more
 
     async def abandon(self) -> None:
         """Forget what was prepared."""
-        unwanted, self._next = self._next, None
-        self._handshakes = []
-        if unwanted is not None and unwanted[1] is not None and unwanted[1] is not self._sink:
-            await asyncio.to_thread(unwanted[1].close)
+        await self._forget()
         await self.succession.abandon()
+
+    async def _forget(self) -> None:
+        self._next = None
+        self._handshakes = []
+        await self._outlets.abandon()
+        await abandon_own_log()
 
     # -- logs and counters -------------------------------------------------------------------------------------
 
     def _log_exchanges(self, runtime: Runtime) -> None:
         everywhere, of_routes = log_processors(runtime)
         if self._access is not None:
-            self._lost += self._access.failures
-        self._access = AccessLog(self._sink, everywhere, of_routes) if self._sink is not None else None
+            self._failed += self._access.failures
+        outlet, settings = self._outlets.outlet, runtime.config.access_log
+        self._access = None
+        if outlet is not None or settings.slow.asked:
+            self._access = AccessLog(
+                outlet,
+                everywhere,
+                of_routes,
+                sampling=_sampling(settings),
+                slow=_slow(settings),
+                plugins=settings.plugin_time,
+            )
         process(everywhere)
         self.services.log_exchange = self._access
 
     def reopen_logs(self) -> None:
-        """Begin new files after the old ones were moved away."""
-        if self._sink is not None:
-            self._sink.reopen()
+        """Begin new files after the old ones were moved away. Does not block."""
+        self._outlets.reopen()
+        reopen_own_log()
 
     def change_level(self, *, more: bool) -> None:
         """Turn the gateway's own log up or down."""
@@ -183,11 +182,11 @@ class Worker:
         dropped = metrics.counter(
             "log_dropped_total", "Lines given up: their sink was stuck or failed, or a log processor failed.", ("log",)
         )
-        dropped.read = lambda: [(("access",), self._access_lost()), (("gateway",), application_lost())]
+        dropped.read = lambda: [(("access",), self._access_lost()), (("gateway",), own_log_lost())]
 
     def _access_lost(self) -> int:
-        now = self._sink.dropped if self._sink is not None else 0
-        return self._lost + now + (self._access.failures if self._access is not None else 0)
+        failed = self._failed + (self._access.failures if self._access is not None else 0)
+        return self._outlets.dropped + failed
 
     def snapshot(self) -> Snapshot:
         """Everything counted in this worker."""
@@ -279,20 +278,19 @@ class Worker:
         await self.abandon()
         await self.succession.close()
         await self.services.close()
-        if self._closing:
-            await asyncio.gather(*self._closing, return_exceptions=True)
-        if self._sink is not None:
-            await asyncio.to_thread(self._sink.close)
+        await self._outlets.close()
+        await settle_own_log()
 
 
-def _open_sink(config: Config) -> Sink | None:
-    """Where the access log goes. Raises OSError."""
-    where = config.access_log
-    if where.to == "off":
+def _sampling(settings: AccessLogSettings) -> Sampling | None:
+    sample = settings.sample
+    if sample.rate >= 1.0 and not sample.status and not sample.routes:
         return None
-    if where.to == "file" and where.file is not None:
-        return FileSink(where.file)
-    return StreamSink(1 if where.to == "stdout" else 2)
+    return Sampling(sample.rate, {int(name[0]): share for name, share in sample.status.items()}, sample.routes)
+
+
+def _slow(settings: AccessLogSettings) -> Slow | None:
+    return Slow(settings.slow.after, settings.slow.routes) if settings.slow.asked else None
 
 
 def _freeze() -> None:

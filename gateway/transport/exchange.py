@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, InternalError, MalformedAnswer, StreamIdle, UpstreamReset
 from gateway.http import Body, Request, Response
+from gateway.http.spent import Spent
 from gateway.transport.answer import Answer
 from gateway.transport.connection import Connection
 from gateway.transport.head import encode_head
@@ -43,7 +45,9 @@ async def send(
     new connection.
     """
     head = encode_head(request, target, host)
-    connection = (None if fresh else pool.take()) or await pool.acquire(timing.connect, fresh=fresh)
+    connection = None if fresh else pool.take()
+    if connection is None:
+        connection = await pool.acquire(timing.connect, fresh=fresh, spent=request.spent)
     head_only = request.method == "HEAD"
     whole = request.body.whole
     if whole is None:
@@ -86,7 +90,7 @@ def _give_up(connection: Connection, arrived: asyncio.Future[Response | Answer])
 async def _send_stream(
     connection: Connection, arrived: asyncio.Future[Response | Answer], request: Request, timing: Timing
 ) -> Response | Answer:
-    upload = connection.loop.create_task(_upload(connection, request.body, timing))
+    upload = connection.loop.create_task(_upload(connection, request.body, timing, request.spent))
     try:
         answer = await arrived
     except BaseException:
@@ -118,9 +122,10 @@ class _Stalled:
         self._connection.fail(StreamIdle(reason="the target took no byte of the request's body in time"))
 
 
-async def _upload(connection: Connection, body: Body, timing: Timing) -> None:
+async def _upload(connection: Connection, body: Body, timing: Timing, spent: Spent | None) -> None:
     """Send a body as it comes, chunked if its length is not known (RFC 9112 §7.1)."""
     chunked = body.length is None
+    began = monotonic()
     stalled = _Stalled(connection)
     try:
         async for chunk in body:
@@ -144,6 +149,8 @@ async def _upload(connection: Connection, body: Body, timing: Timing) -> None:
         log.exception("unhandled error in the request body")
         connection.fail(InternalError(reason=type(bug).__name__))
         return
+    if spent is not None and connection.unanswered:  # else the target's own time goes on beside it
+        spent.upload += monotonic() - began
     if not connection.lost:
         if timing.head is not None and connection.unanswered:  # else nobody would take it out again
             timing.head.add(connection)

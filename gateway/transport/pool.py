@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from time import monotonic
 
 from gateway.errors import ConnectTimeout, PoolExhausted
+from gateway.http.spent import Spent
 from gateway.transport.connection import Connection
 from gateway.transport.endpoint import Endpoint
 
@@ -70,10 +72,13 @@ class Pool:
         """An idle connection, at once, or None."""
         return self.ready.pop() if self.ready else None
 
-    async def acquire(self, connect: float | None = None, *, fresh: bool = False) -> Connection:
+    async def acquire(
+        self, connect: float | None = None, *, fresh: bool = False, spent: Spent | None = None
+    ) -> Connection:
         """A connection: idle, new, or the next one freed. Raises ConnectFailed, ConnectTimeout or PoolExhausted.
 
         ``connect`` seconds instead of the pool's own. ``fresh``: not an idle one, which may have died unnoticed.
+        What the wait costs is added to ``spent``.
         """
         while True:
             connection = None if fresh else self.take()
@@ -82,8 +87,18 @@ class Pool:
             if fresh and self.ready and self.total >= self.limits.connections:
                 self.ready[0].retire()
             if self.total < self.limits.connections:
-                return await self._open(self.limits.connect if connect is None else connect)
-            connection = await self._wait()
+                began = monotonic()
+                try:
+                    return await self._open(self.limits.connect if connect is None else connect)
+                finally:
+                    if spent is not None:
+                        spent.connect += monotonic() - began
+            began = monotonic()
+            try:
+                connection = await self._wait()
+            finally:
+                if spent is not None:
+                    spent.queue += monotonic() - began
             if connection is not None and not connection.lost:  # it may have died between being given and now
                 return connection
 

@@ -39,7 +39,7 @@ async def test_no_line_of_either_log_escapes(tmp_path):
     root = logging.getLogger()
     before = list(root.handlers), root.level, logging.getLogger("gateway").level
     sink, file = Kept(), tmp_path / "access.log"
-    configure("info", "json", sink)
+    configure("info", sink)
     try:
         async with origin(200) as service:
             worker = Worker(load_text(CONFIG, {"FILE": str(file), "TARGET": service.url}).config)

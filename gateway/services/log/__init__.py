@@ -1,4 +1,4 @@
-"""Logs: a line about each exchange, and the gateway's own; written by a thread, so that no sink stops the loop."""
+"""Logs: a line about each exchange, and the gateway's own; written by threads, so that no sink stops the loop."""
 
 from gateway.services.log.access import AccessLog, Processor
 from gateway.services.log.application import (
@@ -7,22 +7,29 @@ from gateway.services.log.application import (
     more_verbose,
     process,
     quieter,
-    restyle,
+    redirect,
     set_level,
 )
-from gateway.services.log.sink import FileSink, Sink, StreamSink
+from gateway.services.log.file import FileSink, Rotation
+from gateway.services.log.selection import Sampling, Slow
+from gateway.services.log.sink import Fan, Outlet, Sink, StreamSink
 
 __all__ = [
     "AccessLog",
+    "Fan",
     "FileSink",
+    "Outlet",
     "Processor",
+    "Rotation",
+    "Sampling",
     "Sink",
+    "Slow",
     "StreamSink",
     "application_lost",
     "configure",
     "more_verbose",
     "process",
     "quieter",
-    "restyle",
+    "redirect",
     "set_level",
 ]

@@ -16,7 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from gateway.http import Exchange
-from gateway.services.log.sink import Sink
+from gateway.services.log.selection import Sampling, Slow, plugin_times
+from gateway.services.log.sink import Outlet, Sink
 
 Processor = Callable[[dict[str, Any]], dict[str, Any] | None]
 """Changes a line, or drops it by returning None. Must not raise; if it does the line is dropped and counted."""
@@ -33,17 +34,36 @@ _SHORT: Final = 256
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class _Nowhere(Sink):
+    """Of a log that is off and yet tells of slow requests."""
+
+    def write(self, line: bytes) -> None:
+        """Forget it."""
+
+
 class AccessLog:
     """Turns exchanges into lines for a sink. Called once an exchange, after its end."""
 
     def __init__(
         self,
-        sink: Sink,
+        sink: Outlet | None,
         processors: Sequence[Processor] = (),
         of_routes: Mapping[str, Sequence[Processor]] | None = None,
+        *,
+        sampling: Sampling | None = None,
+        slow: Slow | None = None,
+        plugins: bool = False,
     ) -> None:
-        """``of_routes`` says what lines of a route go through; those of every other go through ``processors``."""
-        self.sink = sink
+        """``of_routes`` says what lines of a route go through; those of every other go through ``processors``.
+
+        ``sampling`` leaves lines out, ``slow`` tells of slow requests (without a ``sink`` that is all), ``plugins``
+        adds the time in each plugin.
+        """
+        self.sink = sink if sink is not None else _Nowhere()
+        self._chosen = sink is None or sampling is not None or slow is not None or plugins
+        self._sampling = sampling
+        self._slow = slow
+        self._plugins = plugins
         self.failures = 0
         """Lines that a processor failed on."""
         self._processors = tuple(processors)
@@ -53,6 +73,28 @@ class AccessLog:
 
     def __call__(self, exchange: Exchange) -> None:
         """Write the line."""
+        if self._chosen:
+            self._choose(exchange)
+            return
+        self._tell(exchange)
+
+    def _choose(self, exchange: Exchange) -> None:
+        """As asked: slow requests told of, a sample taken, times added."""
+        slow = self._slow is not None and self._slow(exchange)
+        share = 1.0 if self._sampling is None or slow else self._sampling(exchange)
+        if not share or isinstance(self.sink, _Nowhere):
+            return
+        spent = exchange.request.spent
+        if share < 1.0 or (self._plugins and spent is not None and spent.plugins is not None):
+            more: dict[str, Any] = {"sampled": share} if share < 1.0 else {}
+            if self._plugins and spent is not None and spent.plugins is not None:
+                more["plugins_ms"] = plugin_times(spent)
+            processors = self._of_routes.get(exchange.request.route.name, self._processors)
+            self._processed(exchange, processors, more)
+        else:
+            self._tell(exchange)
+
+    def _tell(self, exchange: Exchange) -> None:
         request = exchange.request
         processors = self._of_routes.get(request.route.name, self._processors)
         if processors:
@@ -101,8 +143,10 @@ class AccessLog:
     def _write(self, exchange: Exchange) -> None:
         self.sink.write(_line(record_of(exchange, self._now())))
 
-    def _processed(self, exchange: Exchange, processors: Sequence[Processor]) -> None:
-        line: dict[str, Any] | None = record_of(exchange, self._now())
+    def _processed(
+        self, exchange: Exchange, processors: Sequence[Processor], more: dict[str, Any] | None = None
+    ) -> None:
+        line: dict[str, Any] | None = record_of(exchange, self._now()) | (more or {})
         try:
             for process in processors:
                 if line is None:

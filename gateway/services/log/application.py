@@ -1,24 +1,22 @@
-"""The gateway's own log: everything that `logging` carries, libraries' lines too, as JSON or for people."""
+"""The gateway's own log: everything that `logging` carries, libraries' lines too, as JSON."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from gateway.services.log.sink import Sink, StreamSink
+from gateway.services.log.sink import Outlet, StreamSink
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_USUAL: Final = frozenset({"ts", "level", "logger", "msg", "exception"})
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
-_HARMLESS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-"""Control characters, which would forge lines or drive the terminal of who reads."""
-
 
 Processor = Callable[[dict[str, Any]], dict[str, Any] | None]
 """Changes a line, or drops it by returning None. Must not log; if it raises, its line is withheld."""
@@ -79,21 +77,6 @@ class JsonFormatter(LineFormatter):
             ).decode()
 
 
-class ConsoleFormatter(LineFormatter):
-    """For people: time, level, who, what; then what `extra` gave."""
-
-    def text_of(self, line: dict[str, Any], record: logging.LogRecord) -> str:
-        extra = " ".join(f"{key}={value}" for key, value in line.items() if key not in _USUAL)
-        extra, message = extra.translate(_HARMLESS), str(line.get("msg", "")).translate(_HARMLESS)
-        text = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {record.levelname.lower():7} "
-        text += f"{record.name.removeprefix('gateway.')}: {message}"
-        if extra:
-            text += f"  {extra}"
-        if "exception" in line:
-            text += "\n" + str(line["exception"]).translate(_HARMLESS | {10: "\n"})
-        return text
-
-
 def _stamp(record: logging.LogRecord) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
 
@@ -101,9 +84,11 @@ def _stamp(record: logging.LogRecord) -> str:
 class SinkHandler(logging.Handler):
     """Hands lines to a sink; what is at least a warning is not left to wait."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Outlet, shares: Mapping[int, float] | None = None) -> None:
+        """``shares`` are those of lines written, by level; all of what is not named, warnings and errors anyway."""
         super().__init__()
         self.sink = sink
+        self.shares = dict(shares or {})
         self._failed_before = 0
 
     @property
@@ -123,6 +108,10 @@ class SinkHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
+            if record.levelno < logging.WARNING and self.shares:
+                share = self.shares.get(record.levelno, 1.0)
+                if share < 1.0 and random.random() >= share:  # noqa: S311 - a sample, no secret
+                    return
             text = self.format(record)
             if not text:
                 return
@@ -136,10 +125,10 @@ class SinkHandler(logging.Handler):
         self.sink.flush()
 
 
-def configure(level: str, style: str, sink: Sink | None = None) -> SinkHandler:
+def configure(level: str, sink: Outlet | None = None, shares: Mapping[int, float] | None = None) -> SinkHandler:
     """Send everything that `logging` carries to ``sink`` (stderr if none). Replaces what was there."""
-    handler = SinkHandler(sink or StreamSink(sys.stderr.fileno()))
-    handler.setFormatter(ConsoleFormatter() if style == "console" else JsonFormatter())
+    handler = SinkHandler(sink or StreamSink(sys.stderr.fileno(), name="stderr"), shares)
+    handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -148,21 +137,23 @@ def configure(level: str, style: str, sink: Sink | None = None) -> SinkHandler:
     return handler
 
 
-def restyle(level: str, style: str) -> None:
-    """Change what `configure` set, after a reload."""
-    kind = ConsoleFormatter if style == "console" else JsonFormatter
+def redirect(sink: Outlet, shares: Mapping[int, float] | None = None) -> None:
+    """Send lines there from now on. Each line of before is in the sink of before, which is the caller's to close."""
     for handler in _handlers():
-        if type(handler.formatter) is not kind:
-            handler.take(kind(handler.processors))
-    set_level(level)
+        # Under its lock: a thread that is writing a line has put it into the old sink when this returns.
+        with handler.lock or contextlib.nullcontext():
+            handler.sink, handler.shares = sink, dict(shares or {})
+
+
+def configured() -> bool:
+    """`configure` was called in this process."""
+    return bool(_handlers())
 
 
 def process(processors: Sequence[Processor]) -> None:
     """Lead every line from now on through these, in this order; they replace those before."""
     for handler in _handlers():
-        handler.take(
-            (ConsoleFormatter if isinstance(handler.formatter, ConsoleFormatter) else JsonFormatter)(processors)
-        )
+        handler.take(JsonFormatter(processors))
 
 
 def _handlers() -> list[SinkHandler]:

@@ -1,20 +1,25 @@
 """Where lines go: batched in memory, written by a thread.
 
 The loop only appends to a list. A thread takes what has gathered every 100 ms, or at once when 64 KB have. When the
-sink is stuck the list is bounded: lines are then dropped and counted, and requests go on.
+sink is stuck the list is bounded: lines are then dropped and counted, and requests go on. Lines come as JSON with the
+gateway's own field names; a sink that wants another layout makes it in its thread.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
+import logging
 import os
 import select
 import stat
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
+import time
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Final, Protocol
+
+from gateway.services.log.layout import Layout, laid_out
+
+log = logging.getLogger("gateway.log")
 
 INTERVAL: Final = 0.1
 """Seconds between writes."""
@@ -24,19 +29,80 @@ PATIENCE: Final = 5.0
 """Seconds that `Sink.close` waits for a stuck sink."""
 MOST: Final = 16 * 1024 * 1024
 """Bytes that may wait for a stuck sink."""
+SHORTEST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 30.0
+"""Seconds between two tries of a sink that keeps what it could not write."""
+QUIET: Final = 30.0
+"""Seconds between two messages that a sink fails."""
+
+REOPEN: Final = b""
+"""Among lines: what came before belongs to the file that was open, what comes after to a new one."""
+
+
+class Outlet(Protocol):
+    """What a log writes to: one sink, or several."""
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were given up."""
+        ...
+
+    def write(self, line: bytes) -> None:
+        """Add a line, its line break included. Never blocks."""
+        ...
+
+    def hurry(self) -> None:
+        """Write soon."""
+        ...
+
+    def flush(self) -> None:
+        """Write what has gathered; blocks."""
+        ...
+
+    def reopen(self) -> None:
+        """Begin new files; does not block."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left and stop; blocks. Idempotent."""
+        ...
+
+
+class Unwritten(Exception):
+    """Some lines of a batch could not be written."""
+
+    def __init__(self, lines: Sequence[bytes], reason: str) -> None:
+        super().__init__(reason)
+        self.lines = list(lines)
+        """Those that are left."""
+        self.reason = reason
 
 
 class Sink:
-    """Lines on their way to a file descriptor."""
+    """Lines on their way to one place."""
 
-    def __init__(self) -> None:
+    keeps: ClassVar[bool] = False
+    """What could not be written is tried again, after a pause that grows; else it is dropped."""
+
+    def __init__(self, layout: Layout | None = None, *, name: str = "") -> None:
+        """``layout`` makes of a line what is written; unset: the line itself. ``name`` is what messages call it."""
+        self.name = name
         self.dropped = 0
-        """Lines that were given up because too many waited."""
+        """Lines that were given up: too many waited, or they could not be written."""
         self.failures = 0
         """Writes that failed."""
+        self.layout = layout
         self._lines: list[bytes] = []
         self._size = 0
         self._writing = 0
+        self._unwritten: list[bytes] = []
+        self._pause = 0.0
+        self._again_at = 0.0
+        self._failing = False
+        self._overflowing = False
+        self._dropped_before = 0
+        self._said = False
+        self._say_after = 0.0
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._closed = False
@@ -48,50 +114,131 @@ class Sink:
         size = self._size + len(line)
         if size + self._writing > MOST or self._closed:
             self.dropped += 1
+            if not self._overflowing and not self._closed:
+                self._overflowing = True
+                self._say(f"log sink {self} takes no lines in time; what does not fit in {MOST} bytes is dropped")
             return
         self._lines.append(line)
         self._size = size
         if size >= EAGER:
             self._wake.set()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-            self._thread.start()
+            self._begin()
+
+    def _begin(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         while not self._closed:
             self._wake.wait(INTERVAL)
             self._wake.clear()
             self.flush()
+            self.tick()
+
+    def tick(self) -> None:
+        """Called by the thread some ten times a second, after it has written."""
 
     def flush(self) -> None:
         """Write what has gathered; blocks."""
         with self._lock:
+            if self._again_at and not self._closed and time.monotonic() < self._again_at:
+                return
             # Taken from the front of the same list: a line that the loop appends at this moment is in it or stays for
             # the next turn; with an exchange of lists it could land in the one already written.
             lines = self._lines[:]
             del self._lines[: len(lines)]
             self._size = 0
+            if self._unwritten:
+                lines, self._unwritten = self._unwritten + lines, []
             if not lines:
                 return
-            data = b"".join(lines)
-            self._writing = len(data)
+            self._writing = sum(map(len, lines))
             try:
-                self._put(data)
-            except OSError:
-                self.failures += 1
-                self.dropped += len(lines)
-            finally:
+                self._part(lines)
+            except Unwritten as left:
+                self._failed(left.lines, left.reason)
+            else:
                 self._writing = 0
+                self._works()
+
+    def _part(self, lines: list[bytes]) -> None:
+        while REOPEN in lines:
+            at = lines.index(REOPEN)
+            before, lines = lines[:at], lines[at + 1 :]
+            try:
+                self._try(before)
+            except Unwritten as left:
+                raise Unwritten([*left.lines, *lines], left.reason) from None
+            self._reopen()
+        self._try(lines)
+
+    def _try(self, lines: list[bytes]) -> None:
+        try:
+            if lines:
+                self._deliver(lines)
+        except OSError as error:
+            raise Unwritten(lines, error.strerror or str(error) or type(error).__name__) from error
+
+    def _deliver(self, lines: list[bytes]) -> None:
+        """Write lines. Raises Unwritten, or OSError if none was written."""
+        made = lines if self.layout is None else laid_out(lines, self.layout)
+        self.dropped += len(lines) - len(made)
+        self._put(b"".join(made))
 
     def _put(self, data: bytes) -> None:
         raise NotImplementedError
+
+    def _reopen(self) -> None:
+        """Begin a new file of the same name; in the thread."""
+
+    def _failed(self, left: list[bytes], reason: str) -> None:
+        self.failures += 1
+        if self.keeps and not self._closed:
+            self._unwritten = left
+            self._writing = sum(map(len, left))
+            self._pause = min(max(self._pause * 2, SHORTEST_PAUSE), LONGEST_PAUSE)
+            self._again_at = time.monotonic() + self._pause
+        else:
+            self._writing = 0
+            self.dropped += len(left)
+        if not self._failing:
+            self._failing = True
+            self._dropped_before = self.dropped - (0 if self._unwritten else len(left))
+            what = "lines wait for it" if self._unwritten else "lines are dropped"
+            self._say(f"log sink {self} fails: {reason}; {what}")
+
+    def _works(self) -> None:
+        self._pause = self._again_at = 0.0
+        if self._failing or self._overflowing:
+            lost = self.dropped - self._dropped_before
+            self._failing = self._overflowing = False
+            self._dropped_before = self.dropped
+            if self._said:
+                self._said = False
+                log.warning("log sink %s works again; %d lines were dropped", self, lost)
+
+    def _say(self, text: str) -> None:
+        """Now and then: a sink that fails and works in turns, and carries what is said of it, must not feed itself."""
+        now = time.monotonic()
+        if now >= self._say_after:
+            self._say_after = now + QUIET
+            self._said = True
+            log.warning("%s", text)
+
+    def __str__(self) -> str:
+        return self.name or type(self).__name__
 
     def hurry(self) -> None:
         """Write what has gathered now and not after the interval; does not block."""
         self._wake.set()
 
     def reopen(self) -> None:
-        """Begin a new file of the same name, after the old one was moved away."""
+        """Begin a new file of the same name, after the old one was moved away. Does not block: the thread does it."""
+        self._lines.append(REOPEN)
+        self._wake.set()
+        if self._thread is None and not self._closed:
+            self._begin()
 
     def close(self) -> None:
         """Write what is left and stop. Idempotent."""
@@ -109,18 +256,55 @@ class Sink:
         self.flush()
 
 
+class Fan:
+    """Several sinks as one: each gets every line, and one that is stuck does not hold up the others."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self.sinks = tuple(sinks)
+
+    @property
+    def dropped(self) -> int:
+        """Lines given up by any of them."""
+        return sum(each.dropped for each in self.sinks)
+
+    def write(self, line: bytes) -> None:
+        """Add a line to each."""
+        for each in self.sinks:
+            each.write(line)
+
+    def hurry(self) -> None:
+        """As `Sink.hurry`."""
+        for each in self.sinks:
+            each.hurry()
+
+    def flush(self) -> None:
+        """As `Sink.flush`."""
+        for each in self.sinks:
+            each.flush()
+
+    def reopen(self) -> None:
+        """As `Sink.reopen`."""
+        for each in self.sinks:
+            each.reopen()
+
+    def close(self) -> None:
+        """As `Sink.close`."""
+        for each in self.sinks:
+            each.close()
+
+
 class StreamSink(Sink):
     """Standard output or error."""
 
-    def __init__(self, descriptor: int) -> None:
-        super().__init__()
+    def __init__(self, descriptor: int, layout: Layout | None = None, *, name: str = "") -> None:
+        super().__init__(layout, name=name or f"descriptor {descriptor}")
         self._descriptor = descriptor
         self._shared = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
         """Other processes write into the same pipe, which keeps only small writes in one piece."""
 
     def _put(self, data: bytes) -> None:
         for piece in pieces(data) if self._shared else (data,):
-            _write_all(self._descriptor, piece)
+            write_all(self._descriptor, piece)
 
 
 def pieces(data: bytes) -> Iterator[bytes]:
@@ -132,37 +316,17 @@ def pieces(data: bytes) -> Iterator[bytes]:
         at = end
 
 
-class FileSink(Sink):
-    """A file, appended to. Raises OSError if it cannot be opened."""
+class Interrupted(OSError):
+    """A write ended before its data did."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor = self._open()
-        super().__init__()  # after what can fail: from here on it is closed at the end of the process
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-
-    def _put(self, data: bytes) -> None:
-        _write_all(self._descriptor, data)
-
-    def reopen(self) -> None:
-        """Write to a new file of the same name. If it cannot be opened the old one stays."""
-        self.flush()
-        with self._lock, contextlib.suppress(OSError):
-            opened = self._open()
-            os.close(self._descriptor)
-            self._descriptor = opened
-
-    def close(self) -> None:
-        """Write what is left and close the file. Idempotent."""
-        if not self._closed:
-            super().close()
-            if self._thread is None or not self._thread.is_alive():  # else it still writes to this number
-                os.close(self._descriptor)
+    def __init__(self, error: OSError, written: int) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.written = written
+        """Bytes."""
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it, waiting where the descriptor does not block. Raises Interrupted."""
     view = memoryview(data)
     while view:
         try:
@@ -171,3 +335,5 @@ def _write_all(descriptor: int, data: bytes) -> None:
             poll = select.poll()
             poll.register(descriptor, select.POLLOUT)
             poll.poll(1000)
+        except OSError as error:
+            raise Interrupted(error, len(data) - len(view)) from error

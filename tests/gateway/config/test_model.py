@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.config import Config, load_text
 from gateway.config.entry import AnyEntry, PluginEntry
+from gateway.config.logs import LogSink
 from gateway.plugin import Mode
 
 # DESIGN §5 with every plugin there is by now: configurations written this way must work.
@@ -87,7 +89,7 @@ def test_the_least_that_works_has_every_default():
     assert str(config.listeners[0].address) == "127.0.0.1:8080"
     assert config.admin is not None
     assert config.admin.loopback
-    assert config.access_log.to == "stdout"
+    assert [sink.stream for sink in config.access_log.to] == ["stdout"]
     assert config.upstreams["a"].health.passive is not None
     assert config.upstreams["a"].retry.attempts == 2
 
@@ -100,9 +102,9 @@ def one(**keys: str) -> Config:
 @pytest.mark.parametrize(
     ("key", "written", "attribute", "value"),
     [
-        ("access_log", "off", "access_log.to", "off"),
-        ("access_log", "stderr", "access_log.to", "stderr"),
-        ("access_log", "{file: /tmp/x}", "access_log.to", "file"),
+        ("access_log", "off", "access_log.to", ()),
+        ("access_log", "stderr", "access_log.to", (LogSink(stream="stderr"),)),
+        ("access_log", "{file: /tmp/x.log}", "access_log.to", (LogSink(file=Path("/tmp/x.log")),)),
         ("admin", "off", "admin", None),
         ("workers", "auto", "workers", "auto"),
         ("replicas", "heartbeat # no", "replicas", "heartbeat"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from gateway.config.operation import AccessLog, Check, ErrorPages, HealthChecks, Stores, mask_url
+from gateway.config.operation import Check, ErrorPages, HealthChecks, Stores, mask_url
 from gateway.plugin.settings import Settings
 
 
@@ -54,9 +54,6 @@ def test_shared_stores(url: str):
         pytest.param(Stores, {"shared": "sqlite:///x"}, id="a durable store as the shared one"),
         pytest.param(Stores, {"durable": "memory://"}, id="memory as the durable store"),
         pytest.param(Stores, {"shared": 3}, id="a number as a store"),
-        pytest.param(AccessLog, "nowhere", id="a log to nowhere"),
-        pytest.param(AccessLog, {"file": ""}, id="a log without a name"),
-        pytest.param(AccessLog, {"file": "x", "level": 1}, id="a key that a log has not"),
         pytest.param(Check, {}, id="a check of nothing"),
         pytest.param(Check, {"http": "http://h", "tcp": "h:1"}, id="a check of two things"),
         pytest.param(Check, {"tcp": ":1"}, id="a check of no host"),
@@ -68,16 +65,6 @@ def test_shared_stores(url: str):
 def test_refused(model: type[Settings], written: Any):
     with pytest.raises(ValidationError):
         model.model_validate(written)
-
-
-@pytest.mark.parametrize(
-    ("written", "to"),
-    [("off", "off"), (False, "off"), ("stdout", "stdout"), ("stderr", "stderr"), ({"file": "a.log"}, "file")],
-)
-def test_access_log(written: Any, to: str):
-    log = AccessLog.model_validate(written)
-    assert log.to == to
-    assert AccessLog.model_validate(log.model_dump(mode="json")) == log
 
 
 def test_checks():

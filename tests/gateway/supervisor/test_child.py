@@ -44,7 +44,7 @@ async def test_it_answers_nothing_before_it_was_started() -> None:
 
 async def test_the_questions_of_a_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     # The log of this process is pytest's.
-    monkeypatch.setattr("gateway.supervisor.child.configure", lambda *_: None)
+    monkeypatch.setattr("gateway.supervisor.child.begin_own_log", lambda *_: None)
     config = load_text(TEXT.replace("redis://u:${PASSWORD}@127.0.0.1:1/0", "memory://"), {}).config
     (bound,) = _bind(config.listeners[0], 1)
     child = _Child(argparse.Namespace(index=1, workers=2, listener=[socket.dup(bound.fileno())]))

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from gateway.config import load_text
+from gateway.config.logs import LogSink
 from gateway.config.model import Config
 from gateway.runtime import BuildError
 from gateway.supervisor.worker import Worker
@@ -77,7 +78,7 @@ async def test_a_sink_that_is_stuck_does_not_hold_up_a_reload(start: Any, tmp_pa
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     worker = await start(config(f"{{file: {fifo}}}"))
-    sink = worker._sink
+    (sink,) = worker._outlets.sinks
     for _ in range(100):
         sink.write(b"x" * 10_000 + b"\n")
     loop = asyncio.get_running_loop()
@@ -87,8 +88,8 @@ async def test_a_sink_that_is_stuck_does_not_hold_up_a_reload(start: Any, tmp_pa
     await asyncio.sleep(0)
     assert loop.time() - before < 2.0  # closing waits for five
     assert await get(worker) == "one"
-    assert worker._closing  # it is still stuck
-    while worker._closing:
+    assert worker._outlets.closing  # it is still stuck
+    while worker._outlets.closing:
         with contextlib.suppress(BlockingIOError):
             os.read(reader, 1 << 20)
         await asyncio.sleep(0.01)
@@ -99,7 +100,7 @@ async def test_a_log_file_that_cannot_be_opened_refuses_and_changes_nothing(star
     log = tmp_path / "a.log"
     worker = await start(config(f"{{file: {log}}}"))
     other = config(body="two")
-    nowhere = other.access_log.model_copy(update={"to": "file", "file": tmp_path / "no" / "where.log"})
+    nowhere = other.access_log.model_copy(update={"to": (LogSink(file=tmp_path / "no" / "where.log"),)})
     with pytest.raises(OSError, match="where"):
         await worker.prepare(other.model_copy(update={"access_log": nowhere}))
     worker.commit()  # of nothing
@@ -133,10 +134,11 @@ async def test_what_is_counted(start: Any) -> None:
 
 async def test_lines_of_a_log_that_is_gone_stay_counted(start: Any, tmp_path: Path, until: Any) -> None:
     worker = await start(config(f"{{file: {tmp_path}/a.log}}"))
-    worker._sink.dropped = 7
+    (sink,) = worker._outlets.sinks
+    sink.dropped = 7
     await worker.prepare(config())
     worker.commit()
-    await until(lambda: not worker._closing)
+    await until(lambda: not worker._outlets.closing)
     assert sample(worker, "log_dropped_total", "access") == ("counter", 7)
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from gateway.services.log import application
 from gateway.services.log.application import (
-    ConsoleFormatter,
     JsonFormatter,
     SinkHandler,
     application_lost,
@@ -18,15 +17,16 @@ from gateway.services.log.application import (
     more_verbose,
     process,
     quieter,
-    restyle,
+    redirect,
     set_level,
 )
+from gateway.services.log.layout import console
 from gateway.services.log.sink import Sink, StreamSink
 
 
 class Memory(Sink):
-    def __init__(self):
-        super().__init__()
+    def __init__(self, layout=None):
+        super().__init__(layout)
         self.written = []
 
     def _put(self, data):
@@ -55,6 +55,11 @@ def record(message, *arguments, extra=None, failure=None, level=logging.INFO, na
         except Exception as error:  # noqa: BLE001
             made.exc_info = (type(error), error, error.__traceback__)
     return made
+
+
+def for_people(made):
+    """What the console says of a record."""
+    return console(json.loads(JsonFormatter().format(made))).decode().removesuffix("\n")
 
 
 def test_a_line_of_json():
@@ -91,25 +96,25 @@ def test_whatever_is_logged_is_one_line_of_json(message, extra):
 
 @given(st.text(st.characters(exclude_categories=()), max_size=40))
 def test_nobody_forges_a_line_on_the_console(message):
-    text = ConsoleFormatter().format(record("%s", message, extra={"path": message}))
+    text = for_people(record("%s", message, extra={"path": message}))
     assert not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text)
 
 
 def test_a_line_for_people():
-    text = ConsoleFormatter().format(record("up", extra={"seconds": 1}))
+    text = for_people(record("up", extra={"seconds": 1}))
     assert text.split(" ", 1)[1] == "info    reload: up  seconds=1"
 
 
 def test_a_failure_for_people_keeps_its_lines_and_no_escapes():
-    text = ConsoleFormatter().format(record("failed", failure=ValueError("\x1b[31mred")))
+    text = for_people(record("failed", failure=ValueError("\x1b[31mred")))
     assert "\nTraceback" in text
     assert "\x1b" not in text and "\\x1b[31mred" in text
 
 
-@pytest.mark.parametrize(("style", "mark"), [("json", b'"msg":"hello"'), ("console", b"reload: hello")])
-def test_configure_sends_everything_to_one_sink(style, mark):
-    sink = Memory()
-    configure("info", style, sink)
+@pytest.mark.parametrize(("layout", "mark"), [(None, b'"msg":"hello"'), (console, b"reload: hello")])
+def test_configure_sends_everything_to_one_sink(layout, mark):
+    sink = Memory(layout)
+    configure("info", sink)
     logging.getLogger("gateway.reload").info("hello")
     logging.getLogger("some.library").info("not this")
     logging.getLogger("some.library").warning("but this")
@@ -121,8 +126,8 @@ def test_configure_sends_everything_to_one_sink(style, mark):
 
 def test_configure_replaces_what_was_there():
     first, second = Memory(), Memory()
-    configure("info", "json", first)
-    configure("info", "json", second)
+    configure("info", first)
+    configure("info", second)
     logging.getLogger("gateway").warning("once")
     first.close()
     second.close()
@@ -131,7 +136,7 @@ def test_configure_replaces_what_was_there():
 
 
 def test_stderr_unless_said_otherwise():
-    handler = configure("info", "json")
+    handler = configure("info")
     assert isinstance(handler.sink, StreamSink)
     handler.sink.close()
 
@@ -199,10 +204,10 @@ def starred(line):
     return {key: "*" if key in {"msg", "user", "exception"} else value for key, value in line.items()}
 
 
-@pytest.mark.parametrize("style", ["json", "console"])
-def test_every_line_goes_through_the_processors_whatever_its_style(style):
-    sink = Memory()
-    configure("info", style, sink)
+@pytest.mark.parametrize("layout", [None, console], ids=["json", "console"])
+def test_every_line_goes_through_the_processors_whatever_its_layout(layout):
+    sink = Memory(layout)
+    configure("info", sink)
     process([starred, lambda line: None if line["level"] == "error" else line])
     logger = logging.getLogger("gateway.reload")
     try:
@@ -217,27 +222,45 @@ def test_every_line_goes_through_the_processors_whatever_its_style(style):
     assert said.count(b"*") == 4
 
 
-def test_they_stay_when_style_and_level_change():
-    sink = Memory()
-    configure("info", "json", sink)
+def test_they_stay_when_the_sink_changes():
+    first, second = Memory(), Memory(console)
+    configure("info", first)
     process([starred])
-    for style in ("console", "json", "json"):
-        restyle("info", style)
-        logging.getLogger("gateway").info("s3cret")
+    logging.getLogger("gateway").info("s3cret")
+    redirect(second)
+    logging.getLogger("gateway").info("s3cret")
     process([])
     logging.getLogger("gateway").info("plain")
+    first.close()
+    second.close()
+    said = b"".join(first.written + second.written)
+    assert b"s3cret" not in said and b"plain" in said
+    assert b"".join(first.written).count(b"*") == 1
+
+
+def test_a_sample_of_what_is_below_warning():
+    sink = Memory()
+    configure("debug", sink, {logging.DEBUG: 0.0, logging.INFO: 0.5})
+    logger = logging.getLogger("gateway.x")
+    for number in range(400):
+        logger.debug("no %d", number)
+        logger.info("some %d", number)
+        logger.warning("all %d", number)
+    redirect(sink)
+    logger.debug("yes")
     sink.close()
     said = b"".join(sink.written)
-    assert b"s3cret" not in said and b"plain" in said
+    assert said.count(b'"no ') == 0 and said.count(b'"all ') == 400 and said.count(b'"yes"') == 1
+    assert 100 < said.count(b'"some ') < 300  # a chance of less than one in 10^20 to be elsewhere
 
 
-@pytest.mark.parametrize("style", ["json", "console"])
-def test_a_line_that_a_processor_fails_on_is_withheld_and_counted(style):
-    sink = Memory()
-    configure("info", style, sink)
+@pytest.mark.parametrize("layout", [None, console], ids=["json", "console"])
+def test_a_line_that_a_processor_fails_on_is_withheld_and_counted(layout):
+    sink = Memory(layout)
+    configure("info", sink)
     process([lambda line: line["absent"]])
     logging.getLogger("gateway").warning("s3cret")
-    restyle("info", "console")
+    redirect(sink)
     lost = application_lost()
     process([])
     sink.close()

@@ -103,7 +103,7 @@ def root() -> Iterator[None]:
 @pytest.mark.usefixtures("root")
 def test_the_application_log_is_json_with_what_extra_gave(tmp_path: Path) -> None:
     sink = FileSink(tmp_path / "log")
-    configure("info", "json", sink)
+    configure("info", sink)
     logging.getLogger("gateway.x").warning("odd %s", "\udcff", extra={"request_id": "r1"})
     logging.getLogger("library").info("not at this level")
     logging.getLogger("gateway.x").debug("nor this")

@@ -1,0 +1,202 @@
+"""A log file that several processes append to, and that one of them rotates.
+
+Why not `logging.handlers`: its file handlers rotate by size or by time, not both, take a lock and make a system call
+for each line in the thread that logs, and lose lines as soon as two processes share a file; libraries that mend the
+last point lock a file of their own for every line. Here a batch is one write, and the right to rotate is a lock on the
+file itself, so that it is done once, by whoever comes first, and goes on when one of them has died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from gateway.services.log.layout import Layout
+from gateway.services.log.sink import REOPEN, Interrupted, Sink, Unwritten, log, write_all
+
+HOUSEKEEPING: Final = 600.0
+"""Seconds between two looks for files that are too old: a gateway that writes nothing keeps its promise, too."""
+RETRY: Final = 60.0
+"""Seconds until a rotation that failed is tried again."""
+
+_STAMP: Final = "%Y%m%dT%H%M%SZ"
+_DAY: Final = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """When a file is moved away, and how long what was moved is kept. Times are UTC, as in the lines."""
+
+    size: int | None = 100_000_000
+    """Bytes: before the file would grow beyond."""
+    every: Literal["hour", "day"] | None = "day"
+    keep: float | None = 30 * _DAY
+    """Seconds after which a file that was moved away is deleted."""
+    keep_size: int | None = None
+    """Bytes of all files that were moved away; the oldest go."""
+
+    def period(self, at: float) -> int:
+        """The number of the hour or day that a time (seconds since 1970) lies in."""
+        return 0 if self.every is None else int(at // (3600 if self.every == "hour" else _DAY))
+
+
+class FileSink(Sink):
+    """A file, appended to. Raises OSError if it cannot be opened.
+
+    It follows its name: when the file was moved away or deleted, by our own rotation in another process or by somebody
+    else's, the next lines go to a new one.
+    """
+
+    def __init__(self, path: Path, rotation: Rotation | None = None, layout: Layout | None = None) -> None:
+        self.path = path
+        self.rotations = 0
+        """How often this process moved the file away."""
+        self._rotation = rotation
+        self._torn = False
+        """A write ended in the middle of a line."""
+        self._rotate_after = 0.0
+        self._tidy_at = 0.0
+        self._old = re.compile(re.escape(path.name) + r"\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?")
+        self._descriptor = self._open()
+        super().__init__(layout, name=str(path))  # after what can fail: from here on it is closed at the process's end
+        if rotation is not None and self._regular:
+            self._begin()
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        # Not blocking while it is opened: a fifo that nobody reads is an error then, and does not hang a reload.
+        opened = os.open(self.path, flags | os.O_NONBLOCK, 0o640)
+        os.set_blocking(opened, True)
+        found = os.fstat(opened)
+        self._regular = stat.S_ISREG(found.st_mode)
+        self._identity = (found.st_dev, found.st_ino)
+        # An old file goes on with the period of its last line, so that a restart over midnight is no way around it.
+        at = found.st_mtime if found.st_size else time.time()
+        self._period = self._rotation.period(at) if self._rotation is not None else 0
+        return opened
+
+    def _part(self, lines: list[bytes]) -> None:
+        if self._regular and REOPEN not in lines:
+            self._follow()
+        super()._part(lines)
+
+    def _put(self, data: bytes) -> None:
+        if self._regular and self._rotation is not None and self._due(len(data)):
+            self._rotate()
+        if self._torn:
+            data = b"\n" + data
+        try:
+            write_all(self._descriptor, data)
+        except Interrupted as error:
+            whole = data[: error.written]
+            if whole:
+                self._torn = not whole.endswith(b"\n")
+            lost = data[error.written :].splitlines(keepends=True)
+            raise Unwritten(lost, error.strerror or "it cannot be written") from error
+        self._torn = False
+
+    # -- which file --------------------------------------------------------------------------------------------
+
+    def _is_current(self) -> bool:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
+
+    def _follow(self) -> None:
+        if not self._is_current():
+            self._reopen()
+
+    def _reopen(self) -> None:
+        """Write to a new file of the same name. If it cannot be opened the old one stays."""
+        with contextlib.suppress(OSError):
+            opened = self._open()
+            os.close(self._descriptor)
+            self._descriptor = opened
+            self._torn = False
+
+    # -- rotation ----------------------------------------------------------------------------------------------
+
+    def _due(self, more: int) -> bool:
+        rotation = self._rotation
+        if rotation is None or time.monotonic() < self._rotate_after:
+            return False
+        size = os.fstat(self._descriptor).st_size
+        if not size:
+            self._period = rotation.period(time.time())
+            return False
+        return (rotation.size is not None and size + more > rotation.size) or (
+            self._period != rotation.period(time.time())
+        )
+
+    def _rotate(self) -> None:
+        """Move the file away and begin a new one, unless another process has done so or is about to."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return  # it is being done; what is written meanwhile stands at the end of the old file
+        try:
+            if self._is_current():
+                self.path.rename(self._free_name())
+                self.rotations += 1
+                self._tidy_at = 0.0
+            self._reopen()  # closes the old one, and with it the lock
+        except OSError as error:
+            self._rotate_after = time.monotonic() + RETRY
+            log.warning("%s cannot be rotated: %s", self.path, error.strerror)
+        finally:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _free_name(self) -> Path:
+        name = f"{self.path.name}.{time.strftime(_STAMP, time.gmtime())}"
+        free, number = self.path.with_name(name), 1
+        while free.exists():
+            free, number = self.path.with_name(f"{name}-{number}"), number + 1
+        return free
+
+    def tick(self) -> None:
+        """Delete what is too old or too much, now and then."""
+        rotation, now = self._rotation, time.monotonic()
+        if rotation is None or not self._regular or now < self._tidy_at:
+            return
+        self._tidy_at = now + HOUSEKEEPING
+        for path in expired(self._moved(), rotation, time.time()):
+            with contextlib.suppress(OSError):  # another process was faster
+                path.unlink()
+
+    def _moved(self) -> list[tuple[Path, float, int]]:
+        found = []
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self.path.parent):
+                if self._old.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    with contextlib.suppress(OSError):
+                        seen = entry.stat()
+                        found.append((Path(entry.path), seen.st_mtime, seen.st_size))
+        return found
+
+    def close(self) -> None:
+        """Write what is left and close the file. Idempotent."""
+        if not self._closed:
+            super().close()
+            if self._thread is None or not self._thread.is_alive():  # else it still writes to this number
+                os.close(self._descriptor)
+
+
+def expired(moved: list[tuple[Path, float, int]], rotation: Rotation, now: float) -> list[Path]:
+    """Which of the files (path, time of the last line, bytes) are to go."""
+    gone, total = [], 0
+    for path, at, size in sorted(moved, key=lambda each: each[1], reverse=True):
+        total += size
+        old = rotation.keep is not None and now - at > rotation.keep
+        if old or (rotation.keep_size is not None and total > rotation.keep_size):
+            gone.append(path)
+    return gone
