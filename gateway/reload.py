@@ -139,13 +139,23 @@ class Reloader:
     def __init__(self, paths: Sequence[Path], loaded: Loaded, apply: Apply) -> None:
         self.loaded = loaded
         self.outcome = Outcome()
+        self.witness: Callable[[str, Loaded], None] = lambda _by, _before: None
+        """Told of each reload that was taken up or refused: who wanted it, and what was in force before."""
         self._paths = tuple(paths)
         self._apply = apply
         self._turn = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
-    async def reload(self, *, even_if_unchanged: bool = False) -> bool:
+    async def reload(self, *, even_if_unchanged: bool = False, by: str = "files") -> bool:
         """Take up what the files say now. True if it was taken up or nothing had changed; never raises."""
+        outcome, before = self.outcome, self.loaded
+        count = outcome.successes + outcome.failures
+        ok = await self._reload(even_if_unchanged=even_if_unchanged)
+        if outcome.successes + outcome.failures > count:
+            self.witness(by, before)
+        return ok
+
+    async def _reload(self, *, even_if_unchanged: bool) -> bool:
         if not self._paths:  # made in memory (`gateway proxy`): there is nothing that could say otherwise
             return True
         async with self._turn:

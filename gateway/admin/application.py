@@ -16,9 +16,11 @@ from aiohttp import web
 
 from gateway.admin.readiness import readiness
 from gateway.admin.visitor import Visitors
+from gateway.admin.witness import Witness
 from gateway.config.dump import dump_masked
 from gateway.config.listener import Admin
 from gateway.config.load import Loaded
+from gateway.services.audit import Audit
 from gateway.services.metrics import Snapshot, merge, render
 
 log = logging.getLogger("gateway.admin")
@@ -37,6 +39,11 @@ class Gateway(Protocol):
     @property
     def stopping(self) -> bool:
         """SIGTERM came."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """Where is recorded who did what here."""
         ...
 
     @property
@@ -82,7 +89,10 @@ class AdminServer:
         self, settings: Admin, tls: ssl.SSLContext | None = None, sock: socket.socket | None = None
     ) -> None:
         """Listen. Raises OSError."""
-        application = web.Application(middlewares=[_guarded(settings)])
+        witness = Witness(self._gateway.audit, settings)
+        application = web.Application(
+            middlewares=[witness.recording, _guarded(settings), witness.holding]
+        )
         self._routes(application)
         if settings.cors is not None:
             _allow_origins(application, settings.cors.origins)
@@ -128,7 +138,8 @@ class AdminServer:
     async def _readyz(self, _request: web.Request) -> web.Response:
         gateway = self._gateway
         statuses = await gateway.statuses()
-        report = readiness(gateway.loaded.config, statuses, gateway.checks, gateway.reload_outcome(), gateway.stopping)
+        outcome, trail = gateway.reload_outcome(), gateway.audit.state()
+        report = readiness(gateway.loaded.config, statuses, gateway.checks, outcome, gateway.stopping, trail)
         return _json(report, status=200 if report["ready"] else 503)
 
     async def _show_routes(self, _request: web.Request) -> web.Response:

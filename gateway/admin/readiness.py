@@ -20,6 +20,7 @@ def readiness(
     checks: Mapping[str, Mapping[str, Any]],
     reload: Mapping[str, Any],
     stopping: bool,
+    audit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report: ``ready``, ``reasons`` why not, and the state of each part with its response time in seconds."""
     reasons = []
@@ -41,6 +42,10 @@ def readiness(
     plugins = _plugins(statuses)
     failing = [report for report in plugins if report.get("ok") is False]
     reasons += [f"{_told(report)} fails" for report in failing if report.get("critical") is True]
+    trail = _worst_trail(statuses, audit)
+    untold = trail is not None and trail["ok"] is False
+    if trail is not None and untold and trail["critical"]:
+        reasons.append("the audit trail cannot be written")
     return {
         "ready": not reasons,
         "reasons": reasons,
@@ -48,12 +53,14 @@ def readiness(
             *(f"upstream {name}" for name, state in upstreams.items() if not state["usable"]),
             *(f"check {name}" for name, result in checks.items() if result["ok"] is False),
             *map(_told, failing),
+            *(["audit"] if untold else []),
         ],
         "upstreams": upstreams,
         "store": _worst_store(statuses),
         "checks": checks,
         "plugins": plugins,
         "reload": reload,
+        **({"audit": trail} if trail is not None else {}),
     }
 
 
@@ -86,6 +93,14 @@ def _plugins(statuses: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _told(report: Mapping[str, Any]) -> str:
     name = "" if report["name"] == report["plugin"] else f" ({report['name']})"
     return f"plugin {report['plugin']} of {report['route']}{name}"
+
+
+def _worst_trail(
+    statuses: Sequence[Mapping[str, Any]], own: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """The state of the audit trail in the first process that cannot write it, else in the supervisor."""
+    states = [state for state in (own, *(status.get("audit") for status in statuses)) if state is not None]
+    return next((state for state in states if state["ok"] is False), states[0] if states else None)
 
 
 def _worst_store(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

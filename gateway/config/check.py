@@ -184,6 +184,7 @@ def _operation(config: Config) -> Iterator[Finding]:
         yield Finding(path, message)
     yield from _tracing(config)
     yield from _durable(config)
+    yield from _audit(config)
     memory = config.stores.shared.get_secret_value().startswith("memory:")
     if config.replicas == "heartbeat" and memory:
         yield Finding(("replicas",), "expected a Redis in `stores.shared`: heartbeats are counted there")
@@ -235,6 +236,17 @@ def _durable(config: Config) -> Iterator[Finding]:
         yield Finding(("queue", "backup", "folder"), f"expected a folder that exists; {backup.folder} does not")
     if backup is not None and url is not None and not url.startswith("sqlite:"):
         yield Finding(("queue", "backup"), "expected none with Redis, which makes its own copies (AOF, RDB)")
+
+
+def _audit(config: Config) -> Iterator[Finding]:
+    if config.audit is None:
+        for path, entry in _all_entries(config):
+            if _class_of(entry).audits and entry.mode is not Mode.OFF:
+                yield Finding((*path, "plugin"), "expected `audit` at the top, which says where its records are kept")
+    elif not config.audit.key:
+        yield _warning(
+            ("audit",), "without `key` whoever can write to the disk can change records and have all hashes fit again"
+        )
 
 
 def _all_entries(config: Config) -> Iterator[tuple[tuple[Step, ...], PluginEntry]]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from gateway.config.audit import Audit
 from gateway.config.entry import AnyEntry, Entry, PluginEntry, When
 from gateway.config.listener import Admin, Limits, Listener, ListenerTls, limits_for
 from gateway.config.logs import AccessLog, Log
@@ -44,6 +45,7 @@ __all__ = [
     "ActiveHealth",
     "Admin",
     "AnyEntry",
+    "Audit",
     "Backup",
     "Balance",
     "Check",
@@ -169,6 +171,9 @@ class Config(Settings):
     log: Log = Field(default=Log(), description="The gateway's own log, on stderr unless it says otherwise.")
     tracing: Annotated[Tracing | None, Off] = Field(
         default=None, description="Traces by OpenTelemetry's protocol; or `off`, which is also the default."
+    )
+    audit: Annotated[Audit | None, Off] = Field(
+        default=None, description="The audit trail: who did what, in records that are chained. Unset: none."
     )
     stores: Stores = Field(default=Stores(), description="Where state lives that outlasts a request.")
     queue: QueueOptions = Field(

@@ -16,6 +16,7 @@ from gateway.http import Exchange, Handler, Request, Response
 from gateway.services.clock import Clock
 
 if TYPE_CHECKING:
+    from gateway.services.audit import Audit
     from gateway.services.client import Client
     from gateway.services.masking import Masking
     from gateway.services.metrics import Metrics
@@ -70,6 +71,11 @@ class Ports(Protocol):
     @property
     def masking(self) -> Masking:
         """What data goes through before people see it."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """The audit trail; without one it takes events and does nothing."""
         ...
 
     @property
@@ -179,6 +185,11 @@ class Context:
         attempts are traced without a plugin's doing.
         """
         return self.ports.tracing
+
+    @property
+    def audit(self) -> Audit:
+        """The audit trail; without one it takes events and does nothing. Follows each reload."""
+        return self.ports.audit
 
     @property
     def relay(self) -> Relay:

@@ -120,6 +120,8 @@ class Plugin(Generic[S]):
     durable: ClassVar[bool] = False
     """It keeps accepted work: without `stores.durable` it is a mistake. What stands behind it can be reached without a
     client (`Context.behind`), and what the queue holds under `Context.topic` is its to deliver."""
+    audits: ClassVar[bool] = False
+    """It writes to the audit trail: without one (``audit``) it is a mistake at load."""
     status: ClassVar[str] = "stable"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

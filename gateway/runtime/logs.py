@@ -11,6 +11,7 @@ from gateway.config.entry import AnyEntry, PluginEntry
 from gateway.config.model import Config
 from gateway.plugin import Context, LogProcessor, Plugin
 from gateway.plugin.context import Ports
+from gateway.services.audit import Audit
 from gateway.services.clock import Clock
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics
@@ -46,7 +47,8 @@ def processors_of(config: Config, metrics: Metrics | None = None) -> Processors:
             metrics=metrics if metrics is not None else Metrics(),
             relay=Relay(),
             shared=Shared(),
-            masking=Masking(),
+            masking=(masking := Masking()),
+            audit=Audit(Metrics(), masking),
             workers=config.worker_count,
             owner=False,
             replicas=1,

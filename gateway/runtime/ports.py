@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.errors import ClientClosed, GatewayError, InternalError
 from gateway.http import UNROUTED, Body, Exchange, Handler, Request, Response
 from gateway.plugin import Context, Destination
+from gateway.services.audit import Audit
 from gateway.services.client import Client
 from gateway.services.clock import Clock
 from gateway.services.masking import Masking
@@ -38,6 +39,7 @@ class LivePorts:
         self.metrics: Metrics = services.metrics
         self.relay: Relay = services.relay
         self.masking: Masking = services.masking
+        self.audit: Audit = services.audit
         self.tracing: Tracing = services.tracing
         self.shared: Shared = Shared()
         self.workers = services.workers

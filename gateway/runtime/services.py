@@ -11,6 +11,7 @@ from gateway.config.model import Config
 from gateway.http import Exchange
 from gateway.runtime.durable import Durable
 from gateway.runtime.ports import LivePorts
+from gateway.services.audit import Audit
 from gateway.runtime.telemetry import tracing_options
 from gateway.services.client import Client
 from gateway.services.clock import Clock, Wheel
@@ -55,6 +56,7 @@ class Services:
         self._next: tuple[StoreIdentity, Store, int] | None = None
         self._replaced: list[Store] = []
         self.durable = Durable(self.clock, self.metrics, owner=owner)
+        self.audit = Audit(self.metrics, self.masking)
         self.ports = LivePorts(self)
 
     async def prepare(self, config: Config) -> StoreIdentity:
@@ -71,6 +73,7 @@ class Services:
         else:
             store = await open_store(identity[0], timeout=identity[1], workers=self.workers)
         self._next = (identity, store, replicas)
+        await self.audit.prepare(config.audit.options if config.audit is not None else None)
         await self.durable.prepare(config)
         return identity
 
@@ -93,6 +96,7 @@ class Services:
         if self._next is None:
             return
         self.tracing.commit()
+        self.audit.commit()
         identity, store, self.replicas = self._next
         self._next = None
         if self._store is not None and store is not self._store:
@@ -103,6 +107,7 @@ class Services:
         """Close what was prepared and is not wanted."""
         await self.tracing.abandon()
         await self.durable.abandon()
+        await self.audit.abandon()
         unwanted, self._next = self._next, None
         if unwanted is not None and unwanted[1] is not self._store:
             await unwanted[1].close()
@@ -159,5 +164,6 @@ class Services:
         if self._store is not None:
             store, self._store, self.store_identity = self._store, None, None
             await store.close()
+        await self.audit.close()
         self.wheel.close()
         await asyncio.sleep(0)  # let closed transports say so before the loop ends

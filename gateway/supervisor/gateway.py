@@ -17,12 +17,14 @@ from gateway.config.load import Loaded
 from gateway.reload import Refused, Reloader
 from gateway.runtime import processors_of
 from gateway.server.tls import renewing_context
+from gateway.services.audit import Audit
 from gateway.services.log import process
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics, Snapshot, alone
 from gateway.supervisor.effective import effective_routes
 from gateway.supervisor.outlets import abandon_own_log, begin_own_log, commit_own_log, prepare_own_log, reopen_own_log
 from gateway.supervisor.processes import Processes
+from gateway.supervisor.witness import Witness
 from gateway.supervisor.workforce import InProcess, Workforce
 
 log = logging.getLogger("gateway")
@@ -40,12 +42,19 @@ class RunningGateway:
         self._metrics = Metrics()
         self.masking = Masking()
         """What data goes through before operators see it."""
+        self.witness = Witness(self.masking)
         self._reloader = Reloader(paths, loaded, self._apply)
+        self._reloader.witness = self._reloaded
         self._admin: AdminServer | None = None
         self._forget_tls: Callable[[], None] = lambda: None
         self._stop = asyncio.Event()
         self._started = asyncio.Event()
         self._background: set[asyncio.Task[Any]] = set()
+
+    @property
+    def audit(self) -> Audit:
+        """The audit trail."""
+        return self.witness.audit
 
     # -- what the admin API asks -------------------------------------------------------------------------------
 
@@ -66,6 +75,7 @@ class RunningGateway:
     def _own_snapshot(self) -> Snapshot:
         outcome = self._reloader.outcome
         own: Snapshot = self._metrics.snapshot() if self._own_metrics else []
+        own += self.witness.snapshot()
         own += [
             alone("config_last_reload_successful", "gauge", "Whether the last reload was taken up.", outcome.last_ok),
             alone("config_last_reload_timestamp_seconds", "gauge", "When it was, since 1970.", outcome.last_at),
@@ -109,7 +119,7 @@ class RunningGateway:
 
     async def reload(self) -> bool:
         """Read the configuration again."""
-        return await self._reloader.reload()
+        return await self._reloader.reload(by="admin")
 
     async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
         """What every worker's instance of a plugin answers."""
@@ -123,14 +133,17 @@ class RunningGateway:
             processors = processors_of(loaded.config, self._metrics)
             if self._own_metrics:  # this process has a log of its own
                 prepare_own_log(loaded.config.log)
+            await self.witness.prepare(loaded)
             await self.workforce.prepare(loaded)
         except Exception as error:
+            await self.audit.abandon()
             await self.workforce.abandon()
             await abandon_own_log()
             if isinstance(error, Refused):
                 raise
             raise Refused([str(error) or type(error).__name__]) from error
         await self.workforce.commit()
+        self.audit.commit()
         self.masking.refill(*processors)
         if self._own_metrics:
             process(processors[0])
@@ -144,6 +157,8 @@ class RunningGateway:
             processors = processors_of(config, self._metrics)
             self.masking.refill(*processors)
             process(processors[0])  # why it cannot start is masked as well
+            await self.witness.prepare(self.loaded)
+            self.audit.commit()
             await self.workforce.start()
             self._checks.start(config.health.checks)
             if config.admin is not None:
@@ -152,9 +167,11 @@ class RunningGateway:
                 if config.admin.tls is not None:
                     tls, self._forget_tls = renewing_context(config.admin.tls)
                 await self._admin.start(config.admin, tls)
-        except BaseException:
+        except BaseException as error:
+            self.witness.not_started(self.loaded, error)
             await self.close()
             raise
+        self.witness.started(self.loaded, self.addresses, self.admin_address)
         self._started.set()
         if config.reload.watch:
             self._reloader.watch()
@@ -185,11 +202,11 @@ class RunningGateway:
         """From now on signals are answered; those that come while it starts are answered after that."""
         loop = asyncio.get_running_loop()
         handlers: dict[signal.Signals, Callable[[], Any]] = {
-            signal.SIGTERM: self.stop,
-            signal.SIGINT: self.stop,
+            signal.SIGTERM: lambda: self.stop("signal:SIGTERM"),
+            signal.SIGINT: lambda: self.stop("signal:SIGINT"),
             signal.SIGHUP: lambda: self._later(self._hangup()),
-            signal.SIGUSR1: lambda: self._later(self.workforce.change_level(more=True)),
-            signal.SIGUSR2: lambda: self._later(self.workforce.change_level(more=False)),
+            signal.SIGUSR1: lambda: self._later(self._change_level("signal:SIGUSR1", more=True)),
+            signal.SIGUSR2: lambda: self._later(self._change_level("signal:SIGUSR2", more=False)),
         }
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)
@@ -207,10 +224,20 @@ class RunningGateway:
         await self.workforce.reopen_logs()
         if self._own_metrics:
             reopen_own_log()
-        await self._reloader.reload(even_if_unchanged=True)
+        await self._reloader.reload(even_if_unchanged=True, by="signal:SIGHUP")
 
-    def stop(self) -> None:
-        """Begin to shut down."""
+    async def _change_level(self, by: str, *, more: bool) -> None:
+        self.witness.level_changed(by, more=more)
+        await self.workforce.change_level(more=more)
+
+    def _reloaded(self, by: str, before: Loaded) -> None:
+        problems = self._reloader.outcome.problems
+        self.witness.reloaded(by, before.digest, self.loaded.digest, len(problems))
+
+    def stop(self, by: str = "gateway") -> None:
+        """Begin to shut down; ``by`` stands in the audit trail."""
+        if not self._stop.is_set():
+            self.witness.told_to_stop(by)
         self._stop.set()
 
     async def shut_down(self) -> bool:
@@ -222,6 +249,7 @@ class RunningGateway:
         if settings.delay:
             await asyncio.sleep(settings.delay)
         clean = await self.workforce.drain(settings.drain)
+        self.witness.drained(clean=clean)
         if not clean:
             log.warning("exchanges were cut after %gs", settings.drain)
         await self.close()
@@ -235,6 +263,7 @@ class RunningGateway:
         if self._admin is not None:
             await self._admin.close()
         await self.workforce.close()
+        await self.audit.close()
 
 
 def _info(name: str, text: str, **labels: str) -> dict[str, Any]:

@@ -209,6 +209,7 @@ class Worker:
             "store": await self._store_state(),
             "upstreams": upstream_states(runtime),
             "plugins": plugin_reports(runtime),
+            "audit": self.services.audit.state(),
         }
 
     async def _store_state(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from gateway.errors import ConnectFailed, GatewayError, InternalError
 from gateway.http import Body, Exchange, Handler, Request, Response
 from gateway.http.problem import Problems
 from gateway.plugin import Context, Destination
+from gateway.services.audit import Audit, Event
 from gateway.services.client import Answer, Client
 from gateway.services.clock import ManualClock
 from gateway.services.masking import Masking
@@ -109,6 +110,34 @@ class TestDestination:
         return self.why
 
 
+class HeldAudit(Audit):
+    """`gateway.services.audit.Audit` that keeps events in memory."""
+
+    def __init__(self, metrics: Metrics, masking: Masking) -> None:
+        super().__init__(metrics, masking)
+        self.events: list[Event] = []
+        self.broken = ""
+        """Set it, and nothing can be recorded any more."""
+
+    @property
+    def enabled(self) -> bool:
+        return True
+
+    @property
+    def refusing(self) -> str:
+        return self.broken
+
+    def record(self, event: Event) -> None:
+        if not self.broken:
+            self.events.append(event)
+
+    async def record_and_wait(self, event: Event, patience: float = 5.0) -> bool:
+        del patience
+        await asyncio.sleep(0)
+        self.record(event)
+        return not self.broken
+
+
 class TestPorts:
     """`gateway.plugin.Ports` for tests. Set what the plugin is to find, look at what it left."""
 
@@ -123,6 +152,8 @@ class TestPorts:
         """Has its floor only, unless a test refills it."""
         self.tracing = Tracing(self.metrics, self.masking)
         """Off."""
+        self.audit = HeldAudit(self.metrics, self.masking)
+        """Its ``events`` are what was recorded."""
         self.shared = Shared()
         self.workers = workers
         self.owner = owner

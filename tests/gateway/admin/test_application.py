@@ -11,7 +11,9 @@ import pytest
 from gateway.admin import AdminServer
 from gateway.config import load_text
 from gateway.config.listener import Admin
+from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics
+from gateway.testing.ports import HeldAudit
 
 LOADED = load_text("routes: [{name: a, redirect: {to: /b}, match: {path: /a}}]", {})
 
@@ -24,6 +26,7 @@ class Gateway:
     checks: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - read only
 
     def __init__(self) -> None:
+        self.audit = HeldAudit(Metrics(), Masking())
         self.broken: Exception | None = None
         self.takes_up = True
         self.asked: list[tuple[Any, ...]] = []

@@ -1,0 +1,113 @@
+"""Who asked what of the admin API: whatever changes something is in the audit trail, and whoever was turned away."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from gateway.config.listener import Admin
+from gateway.services.audit import Audit, Event, Kind, Result
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_TURNED_AWAY: Final = frozenset({401, 403, 421})
+_REPAIRS: Final = "/reload"
+"""Goes through although nothing can be recorded: it is how the trail gets another place."""
+_MOST: Final = 20
+_LONGEST: Final = 500
+
+Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Witness:
+    """Two layers: one around everything, one behind the door."""
+
+    def __init__(self, audit: Audit, settings: Admin) -> None:
+        self._audit = audit
+        self._by_token = settings.token is not None
+
+        @web.middleware
+        async def recording(request: web.Request, handler: Answering) -> web.StreamResponse:
+            return await self._recording(request, handler)
+
+        @web.middleware
+        async def holding(request: web.Request, handler: Answering) -> web.StreamResponse:
+            return await self._holding(request, handler)
+
+        self.recording, self.holding = recording, holding
+
+    async def _recording(self, request: web.Request, handler: Answering) -> web.StreamResponse:
+        """Record what changed something, and who was turned away; those who changed something wait for the record."""
+        if not self._audit.enabled:
+            return await handler(request)
+        response = await handler(request)
+        changes = request.method not in _SAFE
+        if not changes and response.status not in _TURNED_AWAY:
+            return response
+        event = self._event(request, response.status)
+        if not changes:
+            self._audit.record(event)
+        elif not await self._audit.record_and_wait(event) and self._audit.refusing and request.path != _REPAIRS:
+            return _unrecorded("It was done, and there is no record of it yet.")
+        return response
+
+    async def _holding(self, request: web.Request, handler: Answering) -> web.StreamResponse:
+        """Nothing is changed while it cannot be recorded."""
+        if request.method not in _SAFE and request.path != _REPAIRS and self._audit.refusing:
+            return _unrecorded("The audit trail cannot be written, so nothing may be changed.")
+        return await handler(request)
+
+    def _event(self, request: web.Request, status: int) -> Event:
+        details: dict[str, Any] = {"client": request.remote or ""}
+        if request.query:
+            pairs = list(request.query.items())[:_MOST]
+            details["query"] = {name[:_LONGEST]: value[:_LONGEST] for name, value in pairs}
+        if agent := request.headers.get("User-Agent"):
+            details["agent"] = agent[:_LONGEST]
+        refused = status in _TURNED_AWAY
+        result = Result.REFUSED if refused else Result.SUCCESS if status < 400 else Result.FAILED
+        return Event(
+            Kind.ADMIN,
+            _action_of(request),
+            request.path,
+            result,
+            actor="" if refused else self._actor(request),
+            facts={"method": request.method, "status": status},
+            details=details,
+        )
+
+    def _actor(self, request: web.Request) -> str:
+        connection = request.transport.get_extra_info("socket") if request.transport is not None else None
+        peer = _peer_of(connection)
+        if self._by_token:
+            return f"token {peer}".rstrip()
+        return peer or "loopback"
+
+
+def _action_of(request: web.Request) -> str:
+    """``reload``, ``plugin.purge``; of a path that does not exist the method."""
+    name = request.match_info.get("name")
+    if name:
+        return f"plugin.{name}"
+    if request.match_info.http_exception is not None:
+        return request.method
+    return request.path.strip("/").replace("/", ".") or request.method
+
+
+def _peer_of(connection: Any) -> str:
+    """Who is on the other end of a unix socket, as the kernel knows it; nothing for others (unix(7), SO_PEERCRED)."""
+    if connection is None or connection.family != socket.AF_UNIX:
+        return ""
+    try:
+        pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    except OSError:
+        return ""
+    return f"unix:uid={uid},pid={pid}"
+
+
+def _unrecorded(detail: str) -> web.Response:
+    document = {"type": "about:blank", "title": "Audit unavailable", "status": 503, "code": "audit_unavailable"}
+    return web.json_response({**document, "detail": detail}, status=503, content_type="application/problem+json")
