@@ -6,26 +6,27 @@ leave such routes out with `without: [compression]` or `when:`.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gateway.errors import ClientError, GatewayError, PayloadTooLarge
-from gateway.http import Handler, Request, Response
+from gateway.errors import ClientError
+from gateway.http import Body, Handler, Request, Response
 from gateway.plugin import Context, Plugin, Stage
-from gateway.services.metrics import Counter
-from plugins.compression.coding import Decoder, Encoder, Undecodable, chosen, decoder, encoder
+from plugins.compression.aside import Threads, inline_below
+from plugins.compression.coding import Undecodable, chosen, decoder, encoder
 from plugins.compression.settings import CompressionSettings, Decompress
+from plugins.compression.streams import Coded, Tally, Uncoded, code, unpack
+from plugins.compression.unpacking import Excess, Unpacking
+
+if TYPE_CHECKING:
+    from gateway.services.shared import Hold
 
 __all__ = ["Compression", "CompressionSettings"]
 
-ASIDE: Final = 65_536
-"""Bytes from which a whole body is coded in a thread: on the loop it would hold others up for a millisecond."""
-GRACE: Final = 262_144
-"""Bytes up to which a body may be of any ratio."""
-MOST_EMPTY: Final = 100
-"""Members of a compressed request that hold nothing: each costs a new decoder, and an honest sender makes none."""
+SMALL: Final = 4096
+"""Bytes of a compressed request that are unpacked on the loop: they become a few hundred KB at most."""
+RATIOS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 50.0)
+"""Bucket bounds: how many times smaller answers get. Text is between 3 and 8."""
 REMEMBERED: Final = 1024
 """Media types and `Accept-Encoding` values whose meaning is kept; clients send few."""
 LONGEST_WISH: Final = 1024
@@ -40,12 +41,6 @@ class UnsupportedCoding(ClientError):
     """The request's body is in a coding that is not known here (RFC 9110 §15.5.16)."""
 
     code, status, title = "unsupported_content_coding", 415, "Unsupported content coding"
-
-
-class Bomb(PayloadTooLarge):
-    """The request's body becomes too large, or far larger than it came."""
-
-    code, title = "decompression_bomb", "Content too large when decompressed"
 
 
 class Compression(Plugin[CompressionSettings]):
@@ -64,14 +59,38 @@ class Compression(Plugin[CompressionSettings]):
             "Bytes of answers before and after coding.",
             ("route", "plugin", "coding", "side"),
         )
-        self._counts = {
-            coding: tuple(bytes_.child(context.route, context.id, coding, side) for side in ("in", "out"))
+        ratio = context.metrics.histogram(
+            "compression_ratio",
+            "How many times smaller answers became, each when it was coded to its end.",
+            ("route", "plugin", "coding"),
+            bounds=RATIOS,
+        )
+        place = (context.route, context.id)
+        self._tallies = {
+            coding: Tally(
+                bytes_.child(*place, coding, "in"), bytes_.child(*place, coding, "out"), ratio.child(*place, coding)
+            )
             for coding in map(str, settings.encodings)
         }
+        self._inline = {coding: inline_below(coding, self._levels[coding]) for coding in self._tallies}
+        self._hold: Hold[Threads] | None = None
+
+    async def open(self) -> None:
+        self._hold = self.context.shared.hold(("compression", "threads"), Threads)
+
+    async def close(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            await hold.release()
+
+    @property
+    def _threads(self) -> Threads:
+        assert self._hold is not None
+        return self._hold.thing
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
         if self.settings.decompress is not None and "Content-Encoding" in request.headers:
-            self._undo(request, self.settings.decompress)
+            await self._undo(request, self.settings.decompress)
         if "If-Match" in request.headers:
             self._strengthen(request)
         coding = self._wish(request)  # now: plugins further in change what the target is asked for
@@ -112,32 +131,41 @@ class Compression(Plugin[CompressionSettings]):
         asked = request.headers.getall("Cache-Control", ())  # either side may forbid it (RFC 9111 §5.2.1.6, §5.2.2.6)
         if not whole or "no-transform" in ",".join([*headers.getall("Cache-Control", ()), *asked]).lower():
             return
+        if status == 304 and "Content-Type" not in headers and not _was_coded(request, headers.get("ETag", "")):
+            return  # of what is never coded, or the client has it as it is
         _vary(response)
         # The length of an answer to HEAD is what its GET would have.
-        length = int(headers.get("Content-Length", "0") or 0) if request.method == "HEAD" else body.length
+        told = headers.get("Content-Length") if request.method == "HEAD" else None
+        length = body.length if request.method != "HEAD" else int(told) if told is not None and told.isdigit() else None
         if coding is None or (length is not None and length < self.settings.min_size and status != 304):
             return
         if request.method == "HEAD" or status == 304:
             _dress(response, coding if status != 304 else None)
             return
-        counts = self._counts[coding]
-        made = encoder(coding, self._levels[coding])
+        tally, inline = self._tallies[coding], self._inline[coding]
         data = body.whole
         if data is None:
             # Without a length it may be made while it is sent, and whoever reads along must not wait for a full block.
-            body.filter(_Coding(made, counts, flush=body.length is None))
+            flush = body.length is None
+            # One whose tables are large is made where they do not hold up the loop.
+            level = self._levels[coding]
+            made = encoder(coding, level) if inline else await self._threads.run(encoder, coding, level)
+            response.body = Body(None, Coded(body, made, tally, self._threads, inline=inline, flush=flush))
             _dress(response, coding)
             return
-        coded = await asyncio.to_thread(_once, made, data) if len(data) >= ASIDE else _once(made, data)
+        if len(data) < inline:
+            coded = code(coding, self._levels[coding], data)
+        else:
+            coded = await self._threads.run(code, coding, self._levels[coding], data)
         if len(coded) < len(data):
-            counts[0].value += len(data)
-            counts[1].value += len(coded)
+            tally.count(len(data), len(coded))
+            tally.ended(len(data), len(coded))
             body.replace(coded)
             _dress(response, coding)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    def _undo(self, request: Request, limits: Decompress) -> None:
+    async def _undo(self, request: Request, limits: Decompress) -> None:
         names = [name.strip() for name in ",".join(request.headers.getall("Content-Encoding")).split(",")]
         names = [name for name in names if name and name.lower() != "identity"]
         found = decoder(names[0]) if len(names) == 1 else None
@@ -145,12 +173,22 @@ class Compression(Plugin[CompressionSettings]):
             told = (("Accept-Encoding", "gzip, deflate, br, zstd"),)  # RFC 9110 §12.5.3
             self.refuse(UnsupportedCoding("This coding is not known here.", headers=told))
             return
+        if found is not None:
+            unpacking, data = Unpacking(found, limits.max_size, limits.max_ratio), request.body.whole
+            if data is None:
+                request.body = Body(None, Uncoded(request.body, unpacking, self.refuse))
+            else:
+                try:
+                    small = len(data) < SMALL
+                    plain = unpack(unpacking, data) if small else await self._threads.run(unpack, unpacking, data)
+                except (Excess, Undecodable) as error:
+                    self.refuse(error.bomb() if isinstance(error, Excess) else error)
+                    return  # in shadow it goes on as it came: nothing of that size is held
+                request.body.replace(plain)
         headers = request.edit_headers()
         headers.popall("Content-Encoding")
         for name in _OF_BYTES:
             headers.popall(name, None)
-        if found is not None:
-            request.body.filter(_Uncoding(found, limits, self.refuse))
 
     @staticmethod
     def _strengthen(request: Request) -> None:
@@ -159,83 +197,20 @@ class Compression(Plugin[CompressionSettings]):
         headers["If-Match"] = _WEAK.sub(r"\1\2", ", ".join(headers.popall("If-Match")))
 
 
-class _Coding:
-    """A filter that codes what passes."""
-
-    __slots__ = ("_counts", "_flush", "_made")
-
-    def __init__(self, made: Encoder, counts: tuple[Counter, Counter], *, flush: bool) -> None:
-        self._made = made
-        self._counts = counts
-        self._flush = flush
-
-    def feed(self, chunk: bytes) -> bytes:
-        out = self._made.feed(chunk)
-        if self._flush:
-            out += self._made.flush()
-        self._counts[0].value += len(chunk)
-        self._counts[1].value += len(out)
-        return out
-
-    def finish(self) -> bytes:
-        out = self._made.finish()
-        self._counts[1].value += len(out)
-        return out
-
-
-class _Uncoding:
-    """A filter that undoes a coding and keeps to its limits."""
-
-    __slots__ = ("_came", "_empty", "_limits", "_made", "_refuse", "_told", "_went")
-
-    def __init__(self, made: Decoder, limits: Decompress, refuse: Callable[[GatewayError], None]) -> None:
-        self._made = made
-        self._limits = limits
-        self._refuse = refuse
-        self._came = self._went = self._empty = 0
-        self._told = False
-
-    def feed(self, chunk: bytes) -> bytes:
-        self._came += len(chunk)
-        parts: list[bytes] = []
-        while True:
-            part = self._made.feed(chunk)
-            if not part and not self._made.more:
-                return b"".join(parts)
-            if not part:
-                self._empty += 1
-                if self._empty > MOST_EMPTY:
-                    raise Undecodable("The body is not usable.", reason="a compressed body of empty members")
-            parts.append(part)
-            self._went += len(part)
-            self._check()
-            chunk = b""
-
-    def finish(self) -> bytes:
-        if self._came and not self._made.ended:
-            raise Undecodable("The body ends too early.", reason="a compressed body ends too early")
-        return b""
-
-    def _check(self) -> None:
-        limits = self._limits
-        large = self._went > limits.max_size
-        if not large and (self._went <= GRACE or self._went <= self._came * limits.max_ratio):
-            return
-        if not self._told:
-            self._told = True  # in shadow once is enough
-            why = "larger than max_size" if large else f"{self._went // max(1, self._came)} times its size"
-            self._refuse(Bomb(reason=f"a compressed body becomes {why}"))
-
-
-def _once(made: Encoder, data: bytes) -> bytes:
-    return made.feed(data) + made.finish()
-
-
 def _vary(response: Response) -> None:
     """Answers differ by what the client accepts (RFC 9110 §12.5.5), also where this one was not coded."""
-    named = ",".join(response.headers.getall("Vary", ())).lower()
-    if "*" not in named and "accept-encoding" not in named:
+    named = {name.strip() for name in ",".join(response.headers.getall("Vary", ())).lower().split(",")}
+    if named.isdisjoint(("*", "accept-encoding")):
         response.edit_headers().add("Vary", "Accept-Encoding")
+
+
+def _was_coded(request: Request, etag: str) -> bool:
+    """Whether the client that a 304 goes to may have what we coded.
+
+    It then asked by the tag that we weakened. By its strong form it has the answer as it is; by none, who knows.
+    """
+    asked = ",".join(request.headers.getall("If-None-Match", ()))
+    return not asked or not etag.startswith('"') or f"W/{etag}" in asked
 
 
 def _dress(response: Response, coding: str | None) -> None:

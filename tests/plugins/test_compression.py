@@ -1,8 +1,10 @@
 """compression: what is coded and what never is, what its head says then, and how far a request may unfold."""
 
+import asyncio
 import gzip
 import json
 import os
+import random
 import threading
 import zlib
 
@@ -14,8 +16,11 @@ from hypothesis import strategies as st
 
 from gateway.errors import Forbidden
 from gateway.testing import answering, exchange, opened, request
-from plugins.compression import ASIDE, Compression
+from plugins.cache import Cache
+from plugins.compression import Compression
+from plugins.compression.aside import inline_below
 from plugins.compression.coding import encoder
+from plugins.compression.streams import code
 
 EXAMPLE = {}
 JSON = {"Content-Type": "application/json"}
@@ -72,6 +77,9 @@ async def test_what_is_never_coded(asked, status, headers, body):
         pytest.param({**JSON, "Vary": "Origin"}, ["Origin", "Accept-Encoding"], id="beside others"),
         pytest.param({**JSON, "Vary": "accept-encoding, X"}, ["accept-encoding, X"], id="not twice"),
         pytest.param({**JSON, "Vary": "*"}, ["*"], id="not beside everything"),
+        pytest.param(
+            {**JSON, "Vary": "X-Accept-Encoding"}, ["X-Accept-Encoding", "Accept-Encoding"], id="beside one like it"
+        ),
         pytest.param({"Content-Type": "image/png"}, [], id="not of what is never coded"),
     ],
 )
@@ -85,13 +93,28 @@ async def test_the_head_alone_says_what_its_body_would():
     response = await exchange(Compression, {}, asking(method="HEAD"), answering(200, headers=own))
     assert response.headers["Content-Encoding"] == "gzip"
     assert "Content-Length" not in response.headers
+    unknown = await exchange(Compression, {}, asking(method="HEAD"), answering(200, headers={**JSON, "ETag": '"v1"'}))
+    assert unknown.headers["ETag"] == 'W/"v1"', "as its GET would, whose length nobody knows"
     small = answering(200, headers={**JSON, "Content-Length": "10"})
     assert "Content-Encoding" not in (await exchange(Compression, {}, asking(method="HEAD"), small)).headers
 
 
-async def test_not_modified_bears_the_tag_that_the_client_knows():
-    response = await exchange(Compression, {}, asking(), answering(304, headers={"ETag": '"v1"'}))
-    assert (response.headers["ETag"], "Content-Encoding" in response.headers) == ('W/"v1"', False)
+@pytest.mark.parametrize(
+    ("asked", "own", "etag", "vary"),
+    [
+        pytest.param({"If-None-Match": 'W/"v1"'}, {}, 'W/"v1"', True, id="who has it coded"),
+        pytest.param({"If-None-Match": '"v0", W/"v1"'}, {}, 'W/"v1"', True, id="who has it coded, among others"),
+        pytest.param({"If-None-Match": '"v1"'}, {}, '"v1"', False, id="who has it as it is: a picture, or small"),
+        pytest.param({"If-None-Match": '"v1"'}, JSON, 'W/"v1"', True, id="a type that is coded, said again"),
+        pytest.param({"If-None-Match": 'W/"v1"'}, {"Content-Type": "image/png"}, '"v1"', False, id="one that is not"),
+        pytest.param({"If-Modified-Since": "x"}, {}, 'W/"v1"', True, id="who says nothing of tags"),
+    ],
+)
+async def test_not_modified_bears_the_tag_that_the_client_knows(asked, own, etag, vary):
+    target = answering(304, headers={"ETag": '"v1"', **own})
+    response = await exchange(Compression, {}, asking(**asked), target)
+    assert (response.headers["ETag"], "Vary" in response.headers) == (etag, vary)
+    assert "Content-Encoding" not in response.headers
 
 
 async def test_a_tag_that_we_weakened_still_guards_a_write():
@@ -129,27 +152,70 @@ async def test_who_reads_along_does_not_wait():
         live.leave(asked, response)
 
 
-async def test_large_bodies_are_coded_beside_the_loop(monkeypatch):
-    threads = []
-    made = encoder
+@pytest.fixture
+def beside(monkeypatch):
+    """Of each piece that is coded: whether beside the loop."""
+    noted = []
 
     def noting(coding, level):
-        inner = made(coding, level)
-        feed = inner.feed
+        inner = encoder(coding, level)
 
         class Noting:
-            finish = inner.finish
+            flush, finish = inner.flush, inner.finish
 
             def feed(self, data):
-                threads.append(threading.current_thread() is threading.main_thread())
-                return feed(data)
+                noted.append(threading.current_thread() is not threading.main_thread())
+                return inner.feed(data)
 
         return Noting()
 
     monkeypatch.setattr("plugins.compression.encoder", noting)
-    for size in (ASIDE - 1, ASIDE):
-        await exchange(Compression, {}, asking(), answering(200, headers=JSON, body=b"x" * size))
-    assert threads == [True, False]
+    monkeypatch.setattr("plugins.compression.streams.encoder", noting)
+    return noted
+
+
+LARGE = inline_below("gzip", 6)
+
+
+@pytest.mark.parametrize(
+    ("coding", "level", "pieces", "aside"),
+    [
+        pytest.param("gzip", 6, [LARGE - 1], [False], id="what takes a moment is coded on the loop"),
+        pytest.param("gzip", 6, [LARGE], [True], id="what takes longer is not"),
+        pytest.param("gzip", 9, [LARGE // 2], [True], id="a higher level takes longer"),
+        pytest.param("zstd", 3, [LARGE], [False], id="a faster coding does not"),
+        pytest.param("br", 6, [LARGE], [True], id="brotli at 6"),
+        pytest.param("zstd", 10, [1100], [True], id="zstd with tables that are large"),
+        pytest.param("br", 11, [1100], [True], id="brotli at its highest, however small"),
+    ],
+)
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
+async def test_large_pieces_are_coded_beside_the_loop(beside, coding, level, pieces, aside, streams):
+    body = b"".join(os.urandom(50) * (size // 50 + 1) for size in pieces)[: sum(pieces)]
+    target = answering(200, headers=JSON, **({"chunks": [body]} if streams else {"body": body}))
+    response = await exchange(Compression, {"level": {coding: level}}, asking(coding), target)
+    assert UNDO[coding](response.body.whole) == body
+    assert beside == aside
+
+
+async def test_of_a_stream_only_large_pieces_are_coded_beside_the_loop(beside):
+    pieces = [b"a" * 100, b"b" * LARGE, b"c" * 100]
+    response = await exchange(Compression, {}, asking("gzip"), answering(200, headers=JSON, chunks=pieces))
+    assert gzip.decompress(response.body.whole) == b"".join(pieces)
+    assert beside == [False, True, False]
+
+
+async def test_a_client_that_leaves_while_a_piece_is_coded_leaves_nothing_open(beside):
+    target = answering(200, headers=JSON, chunks=[b"x" * LARGE] * 5)
+    async with opened(Compression, {}) as live:
+        asked = asking()
+        response = await live.head(asked, target)
+        reading = asyncio.ensure_future(response.body.pull())
+        while not beside:
+            await asyncio.sleep(0)
+        reading.cancel()
+        live.leave(asked, response)
+    assert target.sources[0].closed
 
 
 async def test_what_is_counted():
@@ -160,6 +226,10 @@ async def test_what_is_counted():
         counts = {tuple(labels[2:]): count for labels, count in family["samples"]}
         assert counts["gzip", "in"] == 2 * len(BODY)
         assert len(response.body.whole) < counts["gzip", "out"] < len(BODY)
+        (family,) = [each for each in live.ports.metrics.snapshot() if each["name"] == "compression_ratio"]
+        ((labels, (count, total, _)),) = [each for each in family["samples"] if each[1][0]]
+        assert (labels[2], count) == ("gzip", 2)
+        assert total > 2 * 3, "three times smaller at least"
 
 
 async def test_a_client_that_leaves_leaves_nothing_open():
@@ -252,3 +322,70 @@ async def test_shadow_reports_and_lets_pass():
         assert (await live(coded(b"x", "compress"), target)).status == 200
         assert live.ports.would_refuse == ["decompression_bomb", "unsupported_content_coding"]
     assert target.bodies == [b"\0" * 3_000_000, b"x"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        pytest.param(gzip.compress(b"\0" * 3_000_000), "decompression_bomb", id="a bomb is not unpacked"),
+        pytest.param(b"plain", "undecodable_body", id="what is no gzip"),
+    ],
+)
+async def test_shadow_lets_a_whole_body_pass_as_it_came(body, code):
+    target = answering(200)
+    async with opened(Compression, UNDOING, mode="shadow") as live:
+        assert (await live(coded(body, whole=True), target)).status == 200
+        assert live.ports.would_refuse == [code]
+    assert target.bodies == [body]
+    assert target.request.headers["Content-Encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("coding", UNDO)
+async def test_no_more_is_unpacked_than_is_asked_for(coding):
+    """Whoever does not take what there is holds 64 KB of it, and not all that a piece becomes."""
+    made, sizes = random.Random(1), []
+    body = b"".join([made.randbytes(20) + bytes(2000) for _ in range(5000)])
+
+    async def target(asked):
+        while piece := await asked.body.pull():
+            sizes.append(len(piece))
+        return answering(200)._make()
+
+    limits = {"decompress": {"max_size": "50MB", "max_ratio": 10_000}}
+    async with opened(Compression, limits) as live:
+        assert (await live(coded(code(coding, 3, body), coding), target)).status == 200
+    assert sum(sizes) == len(body)
+    assert max(sizes) <= 2 * 65_536
+
+
+# -- with a cache ------------------------------------------------------------------------------------------------------
+
+PAGE = {**JSON, "Cache-Control": "max-age=60", "ETag": '"v1"'}
+
+
+@pytest.mark.parametrize("outside", [True, False], ids=["compression outside", "cache outside"])
+async def test_with_a_cache_each_gets_what_it_can_read(outside):
+    target = answering(200, headers=PAGE, body=BODY)
+    async with opened(Compression, {}) as coding, opened(Cache, None) as keeping:
+
+        async def inside(asked):
+            return await (keeping if outside else coding).head(asked, target)
+
+        async def ask(accepted, **headers):
+            return await (coding if outside else keeping)(asking(accepted, **headers), inside)
+
+        for _ in range(2):
+            for accepted in ("gzip", "br", "", "zstd"):
+                answer = await ask(accepted)
+                assert answer.headers.get("Content-Encoding", "") == accepted
+                assert UNDO.get(accepted, bytes)(answer.body.whole) == BODY
+                assert answer.headers.getall("Vary") == ["Accept-Encoding"]
+                assert answer.headers["ETag"] == ('W/"v1"' if accepted else '"v1"')
+        assert target.calls == (1 if outside else 4), "kept once, or once for each coding"
+        known = await ask("gzip", **{"If-None-Match": 'W/"v1"'})
+        assert (known.status, known.headers["ETag"], known.body.whole) == (304, 'W/"v1"', b"")
+        part = await ask("gzip" if outside else "", Range="bytes=0-9")
+        assert (part.status, part.body.whole) == (206, BODY[:10])
+        assert "Content-Encoding" not in part.headers
+        mixed = await ask("gzip", **{"Range": "bytes=0-9", "If-Range": 'W/"v1"'})
+        assert (mixed.status, gzip.decompress(mixed.body.whole)) == (200, BODY), "parts of what is coded are not mixed"

@@ -26,7 +26,8 @@ async def test_the_hit_ratio_is_of_the_last_minutes():
     given, target = ports(), answering(200, {"Cache-Control": "max-age=9000"}, "x")
 
     def told() -> list[float]:
-        return given.value("cache_hit_ratio", "test", "cache")
+        family = next(each for each in given.metrics.snapshot() if each["name"] == "cache_hit_ratio")
+        return family["samples"][0][1]
 
     async with opened(Cache, None, ports=given) as live:
         assert told() == [0, 0]
