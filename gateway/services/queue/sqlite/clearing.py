@@ -13,10 +13,10 @@ from typing import Any, Final
 from gateway.services.queue.contract import QueueFull
 from gateway.services.queue.sqlite import schema, statements
 from gateway.services.queue.sqlite.rows import micros
+from gateway.services.queue.sqlite.sealing import KEPT_PURPOSE, Sealing
 from gateway.services.queue.sqlite.selection import Selection
 from gateway.services.queue.sqlite.transaction import KEPT_TOPIC, Transaction, Work
 from gateway.services.queue.sqlite.writing import FULL
-from gateway.services.seal import Seal
 
 PART: Final = 500
 """Items that one commit changes."""
@@ -24,7 +24,6 @@ FREED_PAGES: Final = 4_096
 """Free pages that are left in the file for what comes next: 16 MiB."""
 SHRUNK_PAGES: Final = 1_000
 """Pages that one commit gives back."""
-KEPT_PURPOSE: Final = b"queue value"
 _ROWS: Final = "json_group_array(json_array(seq, topic, state, size, ord))"
 _OF_SUBJECT: Final = (
     "SELECT {} FROM (SELECT * FROM {} WHERE subject IN (SELECT value FROM json_each(?1)) AND subject IS NOT NULL "
@@ -59,7 +58,7 @@ class Replay(Work):
     cost: int = 0
 
     def run(self, tx: Transaction) -> Part:
-        where, parameters = self.selection.where(after=self.after, upto=self.upto)
+        where, parameters = self.selection.where(tx.now, after=self.after, upto=self.upto)
         rows = _found(tx, f"{where} ORDER BY i.seq LIMIT {PART}", parameters)
         changed, orders = [], set()
         for place, (seq, topic, state, _, order) in enumerate(rows, self.done_before):
@@ -100,8 +99,10 @@ class Purge(Work):
     cost: int = 0
 
     def run(self, tx: Transaction) -> Part:
-        where, parameters = self.selection.where(after=self.after, upto=self.upto)
-        rows = _found(tx, f"{where} AND i.state <> {schema.LEASED} ORDER BY i.seq LIMIT {PART}", parameters)
+        where, parameters = self.selection.where(tx.now, after=self.after, upto=self.upto)
+        rows = _found(
+            tx, f"{where} AND NOT (i.state = 1 AND i.until > {micros(tx.now)}) ORDER BY i.seq LIMIT {PART}", parameters
+        )
         _delete(tx, rows)
         return Part(len(rows), rows[-1][0] if rows else self.upto, len(rows) < PART)
 
@@ -193,7 +194,7 @@ class Keep(Work):
     value: bytes
     ttl: float
     subject: int | None
-    seal: Seal | None
+    sealing: Sealing
     cost: int = 0
 
     def __post_init__(self) -> None:
@@ -204,10 +205,10 @@ class Keep(Work):
         before = row[0] if row else 0
         if not tx.room(0, self.cost - before):
             return QueueFull(FULL)
-        value = self.value if self.seal is None else self.seal.seal(self.value, KEPT_PURPOSE)
+        value, sealed = self.sealing.stored(self.value, KEPT_PURPOSE)
         tx.run(
             "INSERT OR REPLACE INTO kept (name, value, until, size, sealed, subject) VALUES (?, ?, ?, ?, ?, ?)",
-            self.name, value, micros(tx.now + self.ttl), self.cost, int(self.seal is not None), self.subject,
+            self.name, value, micros(tx.now + self.ttl), self.cost, int(sealed), self.subject,
         )  # fmt: skip
         tx.count(KEPT_TOPIC, schema.DONE, 0, self.cost - before)
         return None

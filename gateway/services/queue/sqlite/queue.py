@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
@@ -31,11 +32,11 @@ from gateway.services.queue.sqlite import backup, clearing, statements
 from gateway.services.queue.sqlite.reader import Reader
 from gateway.services.queue.sqlite.reading import Reading
 from gateway.services.queue.sqlite.rows import Names, item_of
+from gateway.services.queue.sqlite.sealing import Sealing
 from gateway.services.queue.sqlite.selection import Selection
 from gateway.services.queue.sqlite.transaction import Work
 from gateway.services.queue.sqlite.writer import Writer
 from gateway.services.queue.sqlite.writing import Put, Renew, Settle, Take
-from gateway.services.seal import Broken, Seal
 
 Answer = TypeVar("Answer")
 
@@ -57,13 +58,19 @@ class SqliteQueue:
         self._clock = clock
         self._lock = lock
         self._names = Names(secret, settings.keys)
-        self._seal = Seal(settings.keys) if settings.keys else None
+        self._sealing = Sealing(settings.keys)
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
         self._writer = Writer(path, connection, clock, limits=(settings.max_items, settings.max_size), wake=self._wake)
         self._points = Reader(path, "reader")
         self._scans = Reader(path, "scanner")
-        self._reading = Reading(self._names, self._seal)
+        self._reading = Reading(self._names, self._sealing, clock)
         self._closing = False
+
+    def configure(self, settings: QueueSettings) -> None:
+        self._sealing.configure(settings.keys)
+        self._names.configure(settings.keys)
+        self._writer.limits = settings.max_items, settings.max_size
+        self._settings = settings
 
     async def close(self) -> None:
         if self._closing:
@@ -78,13 +85,13 @@ class SqliteQueue:
     # ---- work --------------------------------------------------------------------------------------------------
 
     async def put(self, draft: Draft) -> Receipt:
-        receipt: Receipt = await self._writer.submit(Put(draft, self._names, self._seal))
+        receipt: Receipt = await self._writer.submit(Put(draft, self._names, self._sealing))
         return receipt
 
     async def take(self, topic: str, limit: int, lease: float) -> Sequence[Item]:
         def give_back(rows: Sequence[Any]) -> None:
             """Nobody waits for them any more: the next taker shall not wait for the leases."""
-            held = [item_of(self._names, topic, row) for row in rows]
+            held = [item_of(self._names, topic, row, 0.0) for row in rows]
             self._forgettable(Settle([Returned(item, item.due) for item in held], self._names))
 
         rows = await self._writer.submit(Take(topic, limit, lease), give_back)
@@ -95,13 +102,13 @@ class SqliteQueue:
         except BaseException:
             give_back(rows)
             raise
-        items, unreadable = [], []
+        items: list[Item] = []
+        unreadable: list[Item] = []
         for row in rows:
-            body = bodies.get(row[0])
-            if isinstance(body, Broken):
-                unreadable.append(item_of(self._names, topic, row))
-            elif body is not None:  # else it was erased meanwhile
-                items.append(item_of(self._names, topic, row, body))
+            seq = row[0]
+            if seq in bodies:  # else it was erased meanwhile
+                item = item_of(self._names, topic, row, 0.0, bodies[seq])
+                (unreadable if item.payload is None else items).append(item)
         if unreadable:
             now = self._clock.time()
             await self.settle([
@@ -233,10 +240,8 @@ class SqliteQueue:
                 break
         after: int | None = -1
         while after is not None:
-            place, now = after, self._clock.time()
-            after, keys = await self._scans.ask(
-                lambda connection, _, place=place, now=now: self._reading.stale(connection, place, now)  # type: ignore[misc]
-            )
+            ask = functools.partial(self._reading.stale, after=after)
+            after, keys = await self._scans.ask(lambda connection, _, ask=ask: ask(connection))  # type: ignore[misc]
             if keys:
                 count += await self._writer.submit(clearing.ForgetDedup(keys))
         while await self._writer.submit(clearing.Shrink()):
@@ -247,11 +252,10 @@ class SqliteQueue:
 
     async def keep(self, name: str, value: bytes, ttl: float, *, subject: str | None = None) -> None:
         digest = None if subject is None else self._names.subject(subject)
-        await self._writer.submit(clearing.Keep(name, value, ttl, digest, self._seal))
+        await self._writer.submit(clearing.Keep(name, value, ttl, digest, self._sealing))
 
     async def kept(self, name: str) -> bytes | None:
-        now = self._clock.time()
-        return await self._points.ask(lambda connection, _: self._reading.kept(connection, name, now))
+        return await self._points.ask(lambda connection, _: self._reading.kept(connection, name))
 
     async def forget(self, name: str) -> None:
         await self._writer.submit(clearing.Forget(name))

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from gateway.services.clock import Clock
 from gateway.services.queue.contract import Attempt, Item, Page, QueueError, Tally
 from gateway.services.queue.sqlite import statements
-from gateway.services.queue.sqlite.clearing import KEPT_PURPOSE
 from gateway.services.queue.sqlite.rows import (
     Names,
     accepted_of,
@@ -20,10 +20,9 @@ from gateway.services.queue.sqlite.rows import (
     micros,
     seconds_of,
 )
+from gateway.services.queue.sqlite.sealing import KEPT_PURPOSE, Sealing, purpose_of
 from gateway.services.queue.sqlite.selection import Selection
 from gateway.services.queue.sqlite.transaction import Topics
-from gateway.services.queue.sqlite.writing import purpose_of
-from gateway.services.seal import Broken, Seal
 
 STALE_PART: Final = 20_000
 """Entries that one look for outdated ones goes through."""
@@ -32,30 +31,23 @@ STALE_PART: Final = 20_000
 class Reading:
     """Questions to one queue."""
 
-    def __init__(self, names: Names, seal: Seal | None) -> None:
+    def __init__(self, names: Names, sealing: Sealing, clock: Clock) -> None:
         self._names = names
-        self._seal = seal
+        self._sealing = sealing
+        self._clock = clock
         self._oldest: dict[int, tuple[int, int]] = {}
         """By topic: how often it was replayed, and the number of its oldest item by then. That number only grows until
         a replay brings an old item back, so that nobody goes through what lies before it again."""
 
     def payloads(
         self, connection: sqlite3.Connection, topic: str, rows: Sequence[Sequence[Any]]
-    ) -> Mapping[int, bytes | Broken]:
-        """By number; what no key opens is an exception."""
+    ) -> Mapping[int, bytes | None]:
+        """By number; None for what no key opens."""
         asked = encode([row[0] for row in rows]).decode()
         return {
-            seq: self._opened(body, purpose_of(topic)) if sealed else body
+            seq: self._sealing.opened(body, purpose_of(topic), sealed=bool(sealed))
             for seq, body, sealed in connection.execute(statements.PAYLOADS, (asked,))
         }
-
-    def _opened(self, sealed: bytes, purpose: bytes) -> bytes | Broken:
-        if self._seal is None:
-            return Broken("there is no key")
-        try:
-            return self._seal.open(sealed, purpose)
-        except Broken as broken:
-            return broken
 
     @staticmethod
     def next(connection: sqlite3.Connection, topics: Topics, topic: str) -> float | None:
@@ -69,14 +61,15 @@ class Reading:
     def page(
         self, connection: sqlite3.Connection, topics: Topics, selection: Selection, after: int, limit: int
     ) -> Page:
-        where, parameters = selection.where(after=after)
+        where, parameters = selection.where(self._clock.time(), after=after)
         found = connection.execute(
             f"SELECT json_group_array(json_array({statements.COLUMNS})) FROM "
             f"(SELECT * FROM item AS i {where} ORDER BY i.seq LIMIT ?) AS i {statements.LAST}",
             [*parameters, limit + 1],
         ).fetchone()
         rows = sorted(decode(found[0]), key=lambda row: row[0])
-        items = [item_of(self._names, topics.name(connection, row[1]), row) for row in rows[:limit]]
+        now = self._clock.time()
+        items = [item_of(self._names, topics.name(connection, row[1]), row, now) for row in rows[:limit]]
         return Page(items, items[-1].id if items and len(rows) > limit else None)
 
     def one(self, connection: sqlite3.Connection, topics: Topics, seq: int) -> Item | None:
@@ -85,15 +78,14 @@ class Reading:
             return None
         topic = topics.name(connection, row[1])
         body = self.payloads(connection, topic, [row]).get(seq)
-        return item_of(self._names, topic, row, None if isinstance(body, Broken) else body)
+        return item_of(self._names, topic, row, self._clock.time(), body)
 
     @staticmethod
     def attempts(connection: sqlite3.Connection, seq: int) -> Sequence[Attempt]:
         return [attempt_of(row) for row in connection.execute(statements.ATTEMPTS, (seq,))]
 
-    @staticmethod
-    def count(connection: sqlite3.Connection, selection: Selection) -> int:
-        where, parameters = selection.where()
+    def count(self, connection: sqlite3.Connection, selection: Selection) -> int:
+        where, parameters = selection.where(self._clock.time())
         (count,) = connection.execute(f"SELECT count(*) FROM item AS i {where}", parameters).fetchone()
         return int(count)
 
@@ -112,22 +104,21 @@ class Reading:
         self._oldest[topic] = (replays, row[0])
         return accepted_of(row[0])
 
-    @staticmethod
-    def stale(connection: sqlite3.Connection, after: int, now: float) -> tuple[int | None, Sequence[int]]:
+    def stale(self, connection: sqlite3.Connection, after: int) -> tuple[int | None, Sequence[int]]:
         """(where to look on, None at the end; keys of deduplication whose window is over)."""
         last, count, keys = connection.execute(
             "SELECT max(key), count(*), json_group_array(key) FILTER (WHERE until <= ?1) FROM "
             "(SELECT key, until FROM dedup WHERE key > ?2 ORDER BY key LIMIT ?3)",
-            (micros(now), after, STALE_PART),
+            (micros(self._clock.time()), after, STALE_PART),
         ).fetchone()
         return (last if count == STALE_PART else None), decode(keys)
 
-    def kept(self, connection: sqlite3.Connection, name: str, now: float) -> bytes | None:
-        row = connection.execute(statements.KEPT, (name, micros(now))).fetchone()
+    def kept(self, connection: sqlite3.Connection, name: str) -> bytes | None:
+        row = connection.execute(statements.KEPT, (name, micros(self._clock.time()))).fetchone()
         if row is None:
             return None
         value, sealed = row
-        opened = self._opened(value, KEPT_PURPOSE) if sealed else value
-        if isinstance(opened, Broken):
+        opened = self._sealing.opened(value, KEPT_PURPOSE, sealed=bool(sealed))
+        if opened is None:
             raise QueueError("no key opens what is kept under this name")
-        return bytes(opened)
+        return opened

@@ -22,9 +22,6 @@ _PLAIN: Final = {
     schema.DEAD: State.DEAD,
     schema.DONE: State.DONE,
 }
-CODES: Final[Mapping[State, tuple[int, ...]]] = {
-    state: tuple(code for code, plain in _PLAIN.items() if plain is state) for state in State
-}
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
@@ -55,6 +52,11 @@ class Names:
 
     def __init__(self, secret: bytes, keys: Sequence[bytes]) -> None:
         self._secret = secret
+        self._keys: tuple[bytes, ...] = ()
+        self.configure(keys)
+
+    def configure(self, keys: Sequence[bytes]) -> None:
+        """Other keys for subjects from now on."""
         self._keys = tuple(hashlib.blake2b(key, digest_size=32, person=b"queue subject").digest() for key in keys)
 
     def id(self, seq: int) -> str:
@@ -121,11 +123,12 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
     return Attempt(number, seconds_of(began), seconds_of(seconds), status, error, detail, gateway)
 
 
-def item_of(names: Names, topic: str, row: Sequence[Any], payload: bytes | None = None) -> Item:
-    """Out of `statements.COLUMNS`."""
+def item_of(names: Names, topic: str, row: Sequence[Any], now: float, payload: bytes | None = None) -> Item:
+    """Out of `statements.COLUMNS`; a lease that has run out ``now`` is none."""
     seq, _, code, due, until, lease, attempts, rounds, replays, size, _, info, *last = row
     known = decode(info)
-    state, leased = _PLAIN[code], code == schema.LEASED
+    leased = code == schema.LEASED and until > micros(now)
+    state = State.READY if code == schema.LEASED and not leased else _PLAIN[code]
     return Item(
         names.id(seq), topic, known["labels"], state, accepted_of(seq), seconds_of(due), attempts, rounds, replays,
         size, known["order"], attempt_of(last) if last[0] is not None else None, payload,

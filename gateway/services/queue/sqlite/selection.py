@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.services.queue.contract import Query, State
-from gateway.services.queue.sqlite.rows import CODES, Names, encode, first_seq, writable
+from gateway.services.queue.sqlite import schema
+from gateway.services.queue.sqlite.rows import Names, encode, first_seq, micros, writable
 
+_STATES: Final = {
+    State.READY: f"+i.state = {schema.READY} OR i.state = {schema.LEASED} AND i.until <= {{now}}",
+    State.WAITING: f"+i.state = {schema.WAITING}",
+    State.LEASED: f"i.state = {schema.LEASED} AND i.until > {{now}}",
+    State.DEAD: f"+i.state IN ({schema.HELD}, {schema.DEAD})",
+    State.DONE: f"+i.state = {schema.DONE}",
+}
 KEPT: Final = frozenset({State.DEAD, State.DONE})
 NEWEST: Final = (1 << 63) - 1
 
@@ -40,8 +48,8 @@ class Selection:
             seqs = [seq for seq in map(names.seq, query.ids) if seq is not None]
             add("i.seq IN (SELECT value FROM json_each(?))", encode(seqs).decode())
         if states != frozenset(State):
-            codes = sorted(code for state in states for code in CODES[state])
-            add(f"+i.state IN ({', '.join(map(str, codes))})")
+            # {now}: a lease that has run out is none.
+            add(f"({' OR '.join(sorted(_STATES[state] for state in states)) or 'false'})")
         if query.topic.endswith("/"):
             add("+i.topic IN (SELECT id FROM topic WHERE substr(name, 1, ?) = ?)", len(query.topic), query.topic)
         elif query.topic:
@@ -69,9 +77,10 @@ class Selection:
         until = NEWEST if query.until is None else first_seq(query.until)
         return cls(states <= KEPT, conditions, parameters, max(since, 0), max(min(until, NEWEST), 0))
 
-    def where(self, *, after: int = -1, upto: int = NEWEST) -> tuple[str, list[Any]]:
+    def where(self, now: float, *, after: int = -1, upto: int = NEWEST) -> tuple[str, list[Any]]:
         """What stands behind ``FROM item AS i``: numbers greater than ``after`` and not greater than ``upto``."""
         head = "INDEXED BY item_kept WHERE i.state >= 3 AND " if self.kept else "WHERE "
         bounds = ["i.seq >= ?", "i.seq <= ?"]
         low, high = max(self.since, after + 1), min(self.until - 1, upto)
-        return head + " AND ".join([*bounds, *self.conditions]), [low, high, *self.parameters]
+        conditions = [condition.replace("{now}", str(micros(now))) for condition in self.conditions]
+        return head + " AND ".join([*bounds, *conditions]), [low, high, *self.parameters]

@@ -39,7 +39,7 @@ PUT_ITEMS: Final = (
 )
 PUT_PAYLOADS: Final = (
     "INSERT INTO payload SELECT json_extract(value, '$[0]'), "
-    "substr(?2, json_extract(value, '$[1]'), json_extract(value, '$[2]')) FROM json_each(?1)"
+    "coalesce(substr(?2, json_extract(value, '$[1]'), json_extract(value, '$[2]')), x'') FROM json_each(?1)"
 )
 PUT_DEDUP: Final = f"INSERT OR REPLACE INTO dedup SELECT {_fields('key', 'rest', 'seq', 'until')} FROM json_each(?1)"
 PUT_ATTEMPTS: Final = (

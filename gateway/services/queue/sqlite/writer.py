@@ -66,11 +66,11 @@ class Writer:
         limits: tuple[int, int],
         wake: Callable[[Iterable[str] | None], None],
     ) -> None:
-        """``limits``: items and bytes. ``wake`` is called on the loop with topics, None: in any of them."""
+        """``limits``: items and bytes; may be changed. ``wake`` is called on the loop with topics; None: all."""
         self._path = path
         self._connection: sqlite3.Connection | None = connection
         self._clock = clock
-        self._limits = limits
+        self.limits = limits
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -227,7 +227,7 @@ class Writer:
     def _transact(self, connection: sqlite3.Connection, groups: dict[type[Work], list[_Job]]) -> set[str]:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            tx = Transaction(connection, self._topics, self._clock.time(), *self._limits)
+            tx = Transaction(connection, self._topics, self._clock.time(), *self.limits)
             for kind, jobs in groups.items():
                 results = kind.apply(tx, [job.work for job in jobs])
                 for job, result in zip(jobs, results, strict=True):

@@ -21,8 +21,8 @@ from gateway.services.queue.contract import (
 )
 from gateway.services.queue.sqlite import schema, statements
 from gateway.services.queue.sqlite.rows import Names, decode, info_of, micros, writable
+from gateway.services.queue.sqlite.sealing import Sealing, purpose_of
 from gateway.services.queue.sqlite.transaction import Transaction, Work
-from gateway.services.seal import Seal
 
 ATTEMPTS_KEPT: Final = 100
 DETAIL: Final = 1_000
@@ -38,11 +38,20 @@ class Put(Work):
 
     draft: Draft
     names: Names
-    seal: Seal | None
+    sealing: Sealing
     cost: int = 0
 
     def __post_init__(self) -> None:
         self.cost = len(self.draft.payload)
+
+    def dedup(self) -> tuple[int, int] | None:
+        """What it is known by, if it may be a duplicate."""
+        draft = self.draft
+        return self.names.dedup(draft.topic, draft.dedup) if draft.dedup is not None and draft.window > 0 else None
+
+    def order(self) -> int | None:
+        draft = self.draft
+        return self.names.order(draft.topic, draft.order) if draft.order is not None else None
 
     @classmethod
     def apply(cls, tx: Transaction, works: Sequence[Any]) -> list[Any]:
@@ -63,8 +72,8 @@ class _Puts:
     def all(self, works: Sequence[Put]) -> list[Any]:
         tx = self.tx
         results: list[Any] = []
-        keys = [w.names.dedup(w.draft.topic, w.draft.dedup) if w.draft.dedup is not None else None for w in works]
-        orders = [w.names.order(w.draft.topic, w.draft.order) if w.draft.order is not None else None for w in works]
+        keys = [work.dedup() for work in works]
+        orders = [work.order() for work in works]
         asked = [key for key, _ in filter(None, keys)]
         known = {(key, rest): seq for key, rest, seq in tx.ask(statements.KNOWN, asked, micros(tx.now))}
         taken = set(tx.ask(statements.BLOCKED, list({order for order in orders if order is not None})))
@@ -82,7 +91,7 @@ class _Puts:
             self.payloads.append((seq, offset, len(body)))
             self.bodies.append(body)
             offset += len(body)
-            if key is not None and work.draft.window > 0:
+            if key is not None:
                 known[key] = seq
                 self.dedup.append((*key, seq, micros(tx.now + work.draft.window)))
             results.append(Receipt(work.names.id(seq)))
@@ -105,9 +114,8 @@ class _Puts:
         draft, tx = work.draft, self.tx
         topic = tx.topics.number(tx.connection, draft.topic, make=True)
         assert topic is not None
-        now, body = micros(tx.now), draft.payload
-        if work.seal is not None:
-            body = work.seal.seal(body, purpose_of(draft.topic))
+        now = micros(tx.now)
+        body, sealed = work.sealing.stored(draft.payload, purpose_of(draft.topic))
         subject = work.names.subject(draft.subject) if draft.subject is not None else None
         number = 0
         if draft.last is not None:
@@ -115,7 +123,7 @@ class _Puts:
             self.attempts.append(attempt_row(seq, number, draft.last))
         self.items.append((
             seq, topic, state, max(micros(draft.due), now), now if state == schema.DEAD else 0, number, work.cost,
-            int(work.seal is not None), order, subject, info_of(draft.labels, draft.order),
+            int(sealed), order, subject, info_of(draft.labels, draft.order),
         ))  # fmt: skip
         tx.count(topic, state, 1, work.cost)
         if state == schema.READY:
@@ -129,11 +137,6 @@ class _Puts:
         self.dedup.sort()  # neighbours share a page
         tx.each(statements.PUT_DEDUP, self.dedup)
         tx.each(statements.PUT_ATTEMPTS, self.attempts)
-
-
-def purpose_of(topic: str) -> bytes:
-    """What was sealed for one topic opens for no other."""
-    return b"queue item " + topic.encode("utf-8", "surrogatepass")
 
 
 def attempt_row(seq: int, number: int, attempt: Attempt) -> tuple[Any, ...]:
