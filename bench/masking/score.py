@@ -1,8 +1,8 @@
 """Rows of a corpus, and what a masker makes of them.
 
-A row is a text in which what must not survive is marked: ``{{kind|value}}``. All else must survive. A template has slots
-that `values` fills: ``{email}``, ``{phone de}``, ``{card visa -}``, ``{key npm token}``; in square brackets stands what is
-nobody's secret and looks like one: ``[uuid]``, ``[commit]``.
+A row is a text in which what must not survive is marked: ``{{kind|value}}``. All else must survive. A template has
+slots that `values` fills: ``{email}``, ``{phone de}``, ``{card visa -}``, ``{key npm token}``; in square brackets
+stands what is nobody's secret and looks like one: ``[uuid]``, ``[commit]``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ from typing import Final
 
 from bench.masking import values
 
-EXACT: Final = frozenset({"named", "key", "jwt", "pem", "url", "card", "iban", "email"})
+EXACT: Final = frozenset({"named", "cookie", "key", "jwt", "pem", "url", "card", "iban", "email"})
 """Kinds that are found by a name or an exact shape: none may be missed."""
 _SLOT: Final = re.compile(
     r"\{([a-z][a-z0-9]*)((?: [^{}]+)?)\}|\[(uuid|commit|n|time|epoch|version|ulid|date)((?: \d+)?)\]"
 )
 _MARK: Final = re.compile(r"\{\{([a-z0-9]+)\|(.*?)\}\}", re.DOTALL)
-_WORDS: Final = "Sommer2024! hunter2 correct-horse tr0ub4dor&3 Passw0rd! s3cret.word letMeIn99 qwertz12345".split()
+_WORDS: Final = [
+    "Sommer2024!",
+    "hunter2",
+    "correct-horse",
+    "tr0ub4dor&3",
+    "Passw0rd!",
+    "s3cret.word",
+    "letMeIn99",
+    "qwertz12345",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,11 @@ def _sensitive(kind: str, more: str, rng: random.Random) -> str:
             return values.jwt(rng)
         case "pem":
             return values.pem(rng, more or "RSA PRIVATE KEY")
-        case "named" | "url":
+        case "url":
+            return f"{words[0]}:{values.secret(rng, int(words[1])) if len(words) > 1 else rng.choice(_WORDS)}"
+        case "cookie":
+            return f"sid={values.secret(rng, 32)}; theme=dark"
+        case "named":
             return rng.choice(_WORDS).replace("&", "x") if not more else values.secret(rng, int(words[0]))
         case "entropy":
             return values.secret(rng, int(words[0]), values.HEX if "hex" in words else values.ALNUM + "+/")
@@ -89,7 +102,8 @@ def _harmless(kind: str, more: str, rng: random.Random) -> str:
         case "n":
             return str(rng.randint(1, 9)) + values.run(rng, values.DIGITS, int(more) - 1)
         case "time":
-            return f"2026-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}T{rng.randint(0, 23):02}:{rng.randint(0, 59):02}:12.{rng.randint(100, 999)}Z"
+            day = f"2026-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+            return f"{day}T{rng.randint(0, 23):02}:{rng.randint(0, 59):02}:12.{rng.randint(100, 999)}Z"
         case "epoch":
             return str(rng.randint(1_700_000_000, 1_799_999_999))
         case "version":
@@ -113,8 +127,7 @@ def rows_of(templates: Iterable[str], *, seed: int, times: int = 1) -> list[Row]
         return "{{" + f"{found[1]}|{_sensitive(found[1], found[2].strip(), rng)}" + "}}"
 
     for template in templates:
-        for number in range(times):
-            made.append(Row(f"{template} #{number + 1}", _SLOT.sub(fill, template)))
+        made += [Row(f"{template} #{number + 1}", _SLOT.sub(fill, template)) for number in range(times)]
     return made
 
 
@@ -149,7 +162,8 @@ class Score:
     def lines(self) -> Iterator[str]:
         """For people."""
         exact = sum(count for kind, count in self.there.items() if kind in EXACT)
-        yield f"{self.rows} rows, {sum(self.there.values())} values: by name or exact shape {len(self.missed_exact)} of {exact} missed; "
+        yield f"{self.rows} rows, {sum(self.there.values())} values"
+        yield f"by name or exact shape: {len(self.missed_exact)} of {exact} missed"
         yield f"the rest: recall {self.recall:.4f}; precision {self.precision:.4f}"
 
 

@@ -142,7 +142,14 @@ _FIRST: Final = "anna ben clara david emma felix greta hugo ines jonas karin luc
 _LAST: Final = (
     "albers brandt castillo dupont eriksen fischer garcia huber ivanov jansen kowalski lindner moreau".split()
 )
-_DOMAINS: Final = "example.com example.org mail.example.net shop.example firma.example.de correo.example.es".split()
+_DOMAINS: Final = [
+    "example.com",
+    "example.org",
+    "mail.example.net",
+    "shop.example",
+    "firma.example.de",
+    "correo.example.es",
+]
 
 
 def email(rng: random.Random) -> str:
@@ -245,7 +252,8 @@ def us_ssn(rng: random.Random) -> str:
 
 
 def gb_nino(rng: random.Random) -> str:
-    return f"{rng.choice('ABCEHJLMPRSTWXY')}{rng.choice('ABCEHJKLMPRSTWXYZ')} {_n(rng, 2)} {_n(rng, 2)} {_n(rng, 2)} {rng.choice('ABCD')}"
+    prefix = rng.choice("ABCEHJLMPRSTWXY") + rng.choice("ABCEHJKLMPRSTWXYZ")
+    return f"{prefix} {_n(rng, 2)} {_n(rng, 2)} {_n(rng, 2)} {rng.choice('ABCD')}"
 
 
 def gb_nhs(rng: random.Random) -> str:
@@ -279,7 +287,8 @@ def de_social(rng: random.Random) -> str:
 
 def fr_nir(rng: random.Random) -> str:
     year, month, _ = _born(rng)
-    plain = f"{rng.choice('12')}{year % 100:02}{month:02}{rng.randint(1, 95):02}{rng.randint(1, 899):03}{rng.randint(1, 999):03}"
+    plain = f"{rng.choice('12')}{year % 100:02}{month:02}"
+    plain += f"{rng.randint(1, 95):02}{rng.randint(1, 899):03}{rng.randint(1, 999):03}"
     return f"{plain}{97 - int(plain) % 97:02}"
 
 
@@ -577,10 +586,48 @@ def kr_resident(rng: random.Random) -> str:
 
 
 GOVERNMENT: Final[dict[str, Maker]] = {
-    name: maker
-    for name, maker in sorted(globals().items())
-    if name[2:3] == "_" and name[:2].isalpha() and name[:2] not in {"it"} or name == "it_fiscal"
-    if callable(maker)
+    each.__name__: each
+    for each in (
+        ar_cuit,
+        at_social,
+        au_medicare,
+        au_tfn,
+        be_national,
+        br_cpf,
+        ca_sin,
+        ch_ahv,
+        cl_rut,
+        cn_resident,
+        cz_birth,
+        de_social,
+        de_tax,
+        dk_cpr,
+        es_dni,
+        es_nie,
+        fi_hetu,
+        fr_nir,
+        gb_nhs,
+        gb_nino,
+        gr_amka,
+        ie_pps,
+        in_aadhaar,
+        in_pan,
+        it_fiscal,
+        jp_number,
+        kr_resident,
+        mx_curp,
+        nl_bsn,
+        no_birth,
+        nz_ird,
+        pl_pesel,
+        pt_nif,
+        ro_cnp,
+        se_person,
+        sg_nric,
+        tr_identity,
+        us_ssn,
+        za_identity,
+    )
 }
 
 

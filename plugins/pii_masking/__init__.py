@@ -16,10 +16,16 @@ from gateway.plugin import Context, LogProcessor, Plugin, Settings, Size, Stage
 from gateway.plugin.settings import Secret, identity
 from plugins.pii_masking.actions import CATEGORIES, Action, Substitute
 from plugins.pii_masking.government import Numbers
-from plugins.pii_masking.masker import Masker
+from plugins.pii_masking.masker import Aims, Counts, Masker
 
 Category = Literal["credential", "secret", "card", "iban", "email", "phone", "government_id", "address", "personal"]
-Country = Literal["us", "gb", "de", "fr", "es", "it", "pl", "nl", "se", "fi", "be", "br", "ca", "ch", "cn", "sg", "in"]
+# fmt: off
+Country = Literal[
+    "us", "gb", "de", "fr", "es", "it", "pl", "nl", "se", "fi", "be", "br", "ca", "ch", "cn", "sg", "in", "at", "dk",
+    "no", "pt", "ie", "cz", "ro", "gr", "tr", "mx", "ar", "cl", "za", "au", "nz", "jp", "kr", "bg", "hr", "sk", "ee",
+    "lt", "il", "th", "tw",
+]
+# fmt: on
 DEFAULTS: Final[dict[str, Action]] = {
     **dict.fromkeys(CATEGORIES, Action.REPLACE),
     "phone": Action.PARTIAL,
@@ -69,15 +75,25 @@ class PiiMasking(Plugin[PiiMaskingSettings]):
 
     def __init__(self, settings: PiiMaskingSettings, context: Context) -> None:
         super().__init__(settings, context)
-        family = context.metrics.counter("masking_hits_total", "Values masked in logs, by category.", ("category",))
+        hits = context.metrics.counter("masking_hits_total", "Values that were masked, by category.", ("category",))
+        leaks = context.metrics.counter(
+            "masking_leaks_total",
+            "Values that were masked where neither a name nor a description said that there would be any, by category.",
+            ("category",),
+        )
         actions = DEFAULTS | {str(name): action for name, action in settings.actions.items()}
         self._masker = Masker(
             identity(settings),
             Substitute(actions, settings.key.get_secret_value().encode() if settings.key is not None else b""),
-            frozenset(name for name, action in actions.items() if action is not Action.KEEP),
-            Numbers(settings.countries),
-            settings.budget,
-            {name: family.child(name).inc for name in CATEGORIES},
+            Aims(
+                frozenset(name for name, action in actions.items() if action is not Action.KEEP),
+                Numbers(settings.countries),
+                settings.budget,
+            ),
+            Counts(
+                {name: hits.child(name).inc for name in CATEGORIES},
+                {name: leaks.child(name).inc for name in CATEGORIES},
+            ),
         )
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:

@@ -21,6 +21,7 @@ CATEGORIES: Final = (
     "personal",
 )
 _PLAIN: Final = re.compile(r"[ ().\-/+]")
+SUBSTITUTE: Final = re.compile(rf"\[(?:{'|'.join(CATEGORIES)})\]|<(?:{'|'.join(CATEGORIES)}):[a-p]{{16}}>")
 MASKED: Final = re.compile(
     r"\[(?:" + "|".join(CATEGORIES) + r")\]|<(?:" + "|".join(CATEGORIES) + r"):[a-p]{16}>|\*{4}.{0,4}"
 )

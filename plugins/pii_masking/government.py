@@ -1,170 +1,126 @@
-"""Numbers that states give people, with the rules they must keep. One switch per country."""
+"""Numbers that states give people, by the way they are written and the rule they keep. One switch per country.
+
+What is looked for is the shape of a text in which every digit is 0 and every letter A (or a): one pattern finds all
+ways of writing of all countries, and only for what fits one a check digit is worked out. A number that is merely so
+many digits could be anybody's order: it counts only near a word that says what it is.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from plugins.pii_masking.digits import luhn, weighted
+from plugins.pii_masking import checks
+from plugins.pii_masking.checks import Check
+from plugins.pii_masking.digits import luhn
 
-_DIGITS: Final = re.compile(r"[^0-9]")
-_DAYS: Final = 31
-_MONTHS: Final = 12
-
-
-def _only(text: str) -> str:
-    return _DIGITS.sub("", text)
-
-
-def _us(text: str) -> bool:
-    """SSA: areas 000, 666 and from 900 on, group 00 and serial 0000 are never given."""
-    number = _only(text)
-    return number[:3] not in {"000", "666"} and number[0] != "9" and number[3:5] != "00" and number[5:] != "0000"
-
-
-def _gb(text: str) -> bool:
-    """HMRC NIM39110: prefixes that are never given."""
-    prefix = text[:2].upper()
-    return (
-        prefix not in {"BG", "GB", "NK", "KN", "TN", "NT", "ZZ"}
-        and prefix[0] not in "DFIQUV"
-        and prefix[1] not in "DFIOQUV"
-    )
-
-
-def _de(text: str) -> bool:
-    """Tax number (§ 139b AO): ISO 7064 mod 11,10."""
-    number = _only(text)
-    product = 10
-    for digit in number[:10]:
-        total = (int(digit) + product) % 10 or 10
-        product = total * 2 % 11
-    repeated = max(number[:10].count(digit) for digit in set(number[:10]))
-    return number[0] != "0" and repeated in (2, 3) and (11 - product) % 10 == int(number[10])
-
-
-def _fr(text: str) -> bool:
-    """NIR: 97 minus the rest of the number by 97."""
-    number = text.upper().replace(" ", "").replace("2A", "19").replace("2B", "18")
-    return len(number) == 15 and number.isdigit() and 97 - int(number[:13]) % 97 == int(number[13:])
-
-
-def _es(text: str) -> bool:
-    """DNI and NIE: the letter is the rest by 23."""
-    plain = text.upper().replace("-", "").translate(str.maketrans("XYZ", "012", "")) if text[0] in "XYZxyz" else text
-    digits = _only(plain[:-1])
-    return "TRWAGMYFPDXBNJZSQVHLCKE"[int(digits) % 23] == text[-1].upper()
-
-
-_VALUES: Final = "1 0 5 7 9 13 15 17 19 21 2 4 18 20 11 3 6 8 12 14 16 10 22 25 24 23"
-_LETTERS: Final = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", map(int, _VALUES.split(" ")), strict=True))
-_ODD: Final = _LETTERS | {str(digit): _LETTERS["ABCDEFGHIJ"[digit]] for digit in range(10)}
-
-
-def _it(text: str) -> bool:
-    """Codice fiscale (DM 23.12.1976): the last letter."""
-    code = text.upper()
-    total = sum(_ODD[c] if i % 2 == 0 else (int(c) if c.isdigit() else ord(c) - 65) for i, c in enumerate(code[:15]))
-    return chr(65 + total % 26) == code[15]
-
-
-def _pl(text: str) -> bool:
-    """PESEL."""
-    return (
-        1 <= int(text[2:4]) % 20 <= _MONTHS
-        and 1 <= int(text[4:6]) <= _DAYS
-        and weighted(text, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1)) % 10 == 0
-    )
-
-
-def _nl(text: str) -> bool:
-    """BSN: the test of eleven."""
-    return weighted(text, (9, 8, 7, 6, 5, 4, 3, 2, -1)) % 11 == 0
-
-
-def _se(text: str) -> bool:
-    """Personnummer: Luhn over ten digits, after a date."""
-    number = _only(text)[-10:]
-    return 1 <= int(number[2:4]) <= _MONTHS and 1 <= int(number[4:6]) % 60 <= _DAYS and luhn(number)
-
-
-def _fi(text: str) -> bool:
-    """Henkilötunnus: the rest by 31."""
-    return "0123456789ABCDEFHJKLMNPRSTUVWXY"[int(text[:6] + text[7:10]) % 31] == text[10].upper()
-
-
-def _be(text: str) -> bool:
-    """Rijksregisternummer; those born from 2000 on have a 2 before it."""
-    number = _only(text)
-    return any(97 - int(before + number[:9]) % 97 == int(number[9:]) for before in ("", "2"))
-
-
-def _br(text: str) -> bool:
-    """CPF: two check digits."""
-    number = _only(text)
-    first = weighted(number, tuple(range(10, 1, -1))) * 10 % 11 % 10
-    second = weighted(number, tuple(range(11, 1, -1))) * 10 % 11 % 10
-    return len(set(number)) > 1 and (first, second) == (int(number[9]), int(number[10]))
-
-
-def _ca(text: str) -> bool:
-    """SIN."""
-    return text[0] not in "08" and luhn(_only(text))
-
-
-def _ch(text: str) -> bool:
-    """AHV number: check digit of EAN-13."""
-    return weighted(_only(text), (1, 3) * 6 + (1,)) % 10 == 0
-
-
-def _cn(text: str) -> bool:
-    """Resident identity number (GB 11643): ISO 7064 mod 11-2."""
-    return (
-        "10X98765432"[weighted(text[:17], (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)) % 11]
-        == text[17].upper()
-    )
-
-
-def _sg(text: str) -> bool:
-    """NRIC and FIN."""
-    total = weighted(text[1:8], (2, 7, 6, 5, 4, 3, 2)) + (4 if text[0].upper() in "TG" else 0)
-    return ("JZIHGFEDCBA" if text[0].upper() in "ST" else "XWUTRQPNMLK")[total % 11] == text[8].upper()
-
-
-def _always(text: str) -> bool:
-    return bool(text)
+_SHAPE: Final = bytes(
+    0x30 if 48 <= c <= 57 else 0x41 if 65 <= c <= 90 else 0x61 if 97 <= c <= 122 else c for c in range(256)
+)
+_SIGNS: Final = str.maketrans("", "", " .-/+")
+NEAR: Final = 40
+"""Characters before a number in which the word may stand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a country writes its number, and the check."""
+    """A kind of number."""
 
-    pattern: str
-    holds: Callable[[str], bool]
-    near: str = ""
-    """Words one of which must stand before a number that says too little by itself."""
+    shapes: tuple[str, ...]
+    """Ways of writing it: 0 for a digit, A for a letter."""
+    holds: Check
+    near: re.Pattern[str] | None = None
+    """Words, one of which must begin before it."""
 
 
-COUNTRIES: Final = {
-    "us": Kind(r"[0-9]{3}-[0-9]{2}-[0-9]{4}", _us),
-    "gb": Kind(r"[A-Za-z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-Da-d]", _gb),
-    "de": Kind(r"[1-9][0-9] ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}", _de, "steuer|idnr|tin|tax"),
-    "fr": Kind(r"[12] ?[0-9]{2} ?[0-9]{2} ?[0-9][0-9AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}", _fr),
-    "es": Kind(r"(?:[0-9]{8}|[XYZxyz]-?[0-9]{7})-?[A-Za-z]", _es),
-    "it": Kind(r"[A-Za-z]{6}[0-9]{2}[A-Za-z][0-9]{2}[A-Za-z][0-9]{3}[A-Za-z]", _it),
-    "pl": Kind(r"[0-9]{11}", _pl, "pesel"),
-    "nl": Kind(r"[0-9]{9}", _nl, "bsn|burgerservice|sofi"),
-    "se": Kind(r"(?:[0-9]{2})?[0-9]{6}[-+][0-9]{4}", _se),
-    "fi": Kind(r"[0-9]{6}[-+A][0-9]{3}[0-9A-Ya-y]", _fi),
-    "be": Kind(r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}", _be),
-    "br": Kind(r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}", _br),
-    "ca": Kind(r"[0-9]{3}[ -][0-9]{3}[ -][0-9]{3}", _ca),
-    "ch": Kind(r"756\.?[0-9]{4}\.?[0-9]{4}\.?[0-9]{2}", _ch),
-    "cn": Kind(r"[1-9][0-9]{5}(?:19|20)[0-9]{2}[01][0-9][0-3][0-9]{4}[0-9Xx]", _cn),
-    "sg": Kind(r"[STFGstfg][0-9]{7}[A-Za-z]", _sg),
-    "in": Kind(r"[A-Z]{3}[ABCFGHJLPT][A-Z][0-9]{4}[A-Z]", _always),
+def _kind(shapes: str, holds: Check, near: str = "") -> Kind:
+    words = re.compile(rf"(?<![^\W\d_])(?:{near})") if near else None
+    return Kind(tuple(shapes.split("|")), holds, words)
+
+
+_TAX: Final = "tax|tin|fiscal"
+COUNTRIES: Final[dict[str, tuple[Kind, ...]]] = {
+    "us": (_kind("000-00-0000", checks.us), _kind("000000000|000 00 0000", checks.us, "ssn|social security|itin")),
+    "gb": (
+        _kind("AA000000A|AA 00 00 00 A|AA 00 00 00A", checks.gb),
+        _kind("000 000 0000|000-000-0000|0000000000", checks.gb_nhs, "nhs"),
+    ),
+    "de": (
+        _kind("00000000000|00 000 000 000", checks.de, f"steuer|idnr|{_TAX}"),
+        _kind("00000000A000|00 000000 A 000", checks.de_social),
+    ),
+    "fr": (
+        _kind(
+            "000000000000000|0 00 00 00 000 000 00|0000000000000 00|00000A000000000|0 00 00 0A 000 000 00", checks.fr
+        ),
+    ),
+    "es": (_kind("00000000A|00000000-A|A0000000A|A-0000000-A|A-0000000A", checks.es),),
+    "it": (_kind("AAAAAA00A00A000A", checks.it),),
+    "pl": (_kind("00000000000", checks.pl, "pesel"),),
+    "nl": (_kind("000000000|0000.00.000|000 000 000", checks.nl, "bsn|burgerservice|sofi"),),
+    "se": (_kind("000000-0000|00000000-0000|000000+0000", checks.se), _kind("000000000000", checks.se, "person")),
+    "fi": (_kind("000000-000A|000000-0000|000000A000A|000000A0000|000000+000A", checks.fi),),
+    "be": (
+        _kind("00.00.00-000.00|00.00.00 000 00|00 00 00 000 00", checks.be),
+        _kind("00000000000", checks.be, "rijksregister|national|niss|insz|rrn"),
+    ),
+    "br": (_kind("000.000.000-00", checks.br), _kind("00000000000", checks.br, "cpf")),
+    "ca": (_kind("000-000-000|000 000 000|000000000", checks.ca, "sin|social insurance|nas"),),
+    "ch": (_kind("000.0000.0000.00|0000000000000", checks.ch),),
+    "cn": (_kind("000000000000000000|00000000000000000A", checks.cn),),
+    "sg": (_kind("A0000000A", checks.sg),),
+    "in": (
+        _kind("AAAAA0000A", checks.in_pan),
+        _kind("0000 0000 0000|0000-0000-0000|000000000000", checks.in_aadhaar, "aadhaar|aadhar|uid"),
+    ),
+    "at": (_kind("0000000000|0000 000000|0000-000000", checks.at, "sv|sozialversicherung|versicherung"),),
+    "dk": (
+        _kind("000000-0000", checks.dk_checked),
+        _kind("000000-0000|000000 0000|0000000000", checks.dk, "cpr|personnummer"),
+    ),
+    "no": (_kind("00000000000|000000 00000", checks.no),),
+    "pt": (_kind("000000000|000 000 000", checks.pt, f"nif|contribuinte|{_TAX}"),),
+    "ie": (_kind("0000000A|0000000AA", checks.ie, "pps|personal public"),),
+    "cz": (
+        _kind("000000/0000", checks.cz),
+        _kind("0000000000", checks.cz, "rodn|birth number|rč"),
+    ),
+    "ro": (_kind("0000000000000", checks.ro, "cnp|cod numeric|personal"),),
+    "gr": (_kind("00000000000", checks.gr, "amka|αμκα"),),
+    "tr": (_kind("00000000000", checks.tr, "kimlik|t\\.c\\.|tckn|tc no|tc:"),),
+    "mx": (_kind("AAAA000000AAAAAA00|AAAA000000AAAAAAA0", checks.mx),),
+    "ar": (_kind("00-00000000-0", checks.ar), _kind("00000000000", checks.ar, "cuit|cuil")),
+    "cl": (
+        _kind("00.000.000-0|0.000.000-0|00.000.000-A|0.000.000-A", checks.cl),
+        _kind("00000000-0|0000000-0|00000000-A|0000000-A", checks.cl, "rut|run"),
+    ),
+    "za": (_kind("0000000000000|000000 0000 000", checks.za, "id number|identity|id no|idno|south africa|rsa id"),),
+    "au": (
+        _kind("000 000 000|000000000|000-000-000", checks.au, f"tfn|{_TAX}"),
+        _kind("0000 00000 0|0000000000|0000-00000-0|0000 00000", checks.au_medicare, "medicare"),
+    ),
+    "nz": (_kind("000-000-000|00-000-000|000000000|00000000|000 000 000", checks.nz, "ird|inland"),),
+    "jp": (
+        _kind(
+            "0000 0000 0000|000000000000|0000-0000-0000", checks.jp, "my number|mynumber|individual number|マイナンバー"
+        ),
+    ),
+    "kr": (
+        _kind("000000-0000000", checks.kr_checked),
+        _kind("000000-0000000|0000000000000", checks.kr, "rrn|resident|주민"),
+    ),
+    "bg": (_kind("0000000000", checks.bg, "egn|егн"),),
+    "hr": (_kind("00000000000", checks.mod_11_10, "oib"),),
+    "sk": (
+        _kind("000000/0000", checks.cz),
+        _kind("0000000000", checks.cz, "rodn|birth number"),
+    ),
+    "ee": (_kind("00000000000", checks.baltic, "isikukood|personal code"),),
+    "lt": (_kind("00000000000", checks.baltic, "asmens kod|personal code"),),
+    "il": (_kind("000000000|0-0000000-0", luhn, "teudat|israel|mispar zehut|ת.ז|ת״ז"),),
+    "th": (_kind("0-0000-00000-00-0|0 0000 00000 00 0", checks.th), _kind("0000000000000", checks.th, "thai|บัตร")),
+    "tw": (_kind("A000000000", checks.tw),),
 }
 
 
@@ -172,19 +128,28 @@ class Numbers:
     """Finds the numbers of some countries."""
 
     def __init__(self, countries: tuple[str, ...]) -> None:
-        self._kinds = {name: COUNTRIES[name] for name in countries}
-        parts = [rf"(?P<{name}>{kind.pattern})" for name, kind in self._kinds.items()]
-        self._patterns = [re.compile(rf"(?<![A-Za-z0-9.+_-]){part}(?![A-Za-z0-9_-])") for part in parts]
+        by_shape: dict[bytes, list[Kind]] = {}
+        for country in countries:
+            for kind in COUNTRIES[country]:
+                for shape in kind.shapes:
+                    by_shape.setdefault(shape.encode(), []).append(kind)
+        self._by_shape = {shape: tuple(kinds) for shape, kinds in by_shape.items()}
+        # The longest first: what is part of a longer number is none. Case is told apart where nothing else tells.
+        shapes = b"|".join(re.escape(shape) for shape in sorted(by_shape, key=len, reverse=True))
+        self._pattern = re.compile(rb"(?<![0Aa.+_/-])(?:" + shapes + rb")(?![0Aa_]|[-/.][0Aa])") if shapes else None
 
     def find(self, text: str) -> list[tuple[int, int]]:
         """Where such numbers stand."""
+        if self._pattern is None:
+            return []
         found = []
-        for pattern in self._patterns:
-            for match in pattern.finditer(text):
-                kind = self._kinds[match.lastgroup or ""]
-                before = text[max(0, match.start() - 32) : match.start()].lower()
-                if kind.near and not any(word in before for word in kind.near.split("|")):
+        for match in self._pattern.finditer(text.encode("latin-1", "replace").translate(_SHAPE)):
+            start, end = match.span()
+            number = text[start:end].translate(_SIGNS)
+            for kind in self._by_shape[match[0]]:
+                if kind.near is not None and not kind.near.search(text[max(0, start - NEAR) : start].lower()):
                     continue
-                if kind.holds(match[0]):
-                    found.append(match.span())
+                if kind.holds(number):
+                    found.append((start, end))
+                    break
         return found

@@ -74,11 +74,19 @@ _SECRET: Final = frozenset(
         "secretkeybase",
         "connectionstring",
         "dsn",
+        "mysqlpwd",
+        "pgpassword",
+        # Passwords in other languages
+        *("passwort", "kennwort", "passwor", "losung", "motdepasse", "passe", "mdp", "contrasena", "contrase\u00f1a"),
+        *("senha", "haslo", "has\u0142o", "heslo", "jelszo", "parola", "wachtwoord", "losenord", "l\u00f6senord"),
+        *("adgangskode", "passord", "salasana", "sifre", "\u015fifre", "palavrapasse", "clavesecreta", "geheim"),
     ]
 )
 _ENDINGS: Final = (
     "password",
     "passwd",
+    "passwort",
+    "kennwort",
     "passphrase",
     "secret",
     "token",
@@ -102,7 +110,10 @@ _ABOUT: Final = {
     "card": "card cardnumber creditcard creditcardnumber ccnumber ccnum pan primaryaccountnumber",
     "iban": "iban",
     "government_id": "ssn socialsecurity socialsecuritynumber taxid nationalid passport passportnumber nino nhsnumber"
-    " driverlicense driverslicense driverlicence aadhaar pesel bsn cpf dni nie nif",
+    " driverlicense driverslicense driverlicence aadhaar pesel bsn cpf dni nie nif itin steuerid steuernummer"
+    " sozialversicherungsnummer ahvnummer svnr nir insee codicefiscale personnummer personnr hetu henkilotunnus cprnr"
+    " cprnummer fodselsnummer rodnecislo cnp amka tckimlik tckn curp cuit cuil rut tfn irdnumber mynumber rrn oib egn"
+    " isikukood nric socialinsurancenumber medicarenumber idnumber personalid nationalidnumber identitycard ppsn",
     "personal": "firstname lastname surname givenname familyname fullname maidenname dob dateofbirth birthdate birthday"
     " street streetaddress homeaddress postaladdress addressline1 addressline2 latitude longitude",
     "address": "clientip remoteaddr remoteip ipaddress xforwardedfor xrealip forwarded",
@@ -110,10 +121,15 @@ _ABOUT: Final = {
 _KNOWN: Final = {name: category for category, names in _ABOUT.items() for name in names.split()}
 
 
+def plain_of(name: str) -> str:
+    """A name without letter case and signs, as names are compared."""
+    return name.lower().translate(_PLAIN)
+
+
 @lru_cache(maxsize=4096)
 def category_of(name: str, *, query: bool = False) -> str | None:
     """The category of what a field of this name holds; None for one that says nothing."""
-    plain = name.lower().translate(_PLAIN)
+    plain = plain_of(name)
     if plain in _SECRET or (query and plain in _QUERY):
         return "credential"
     if plain.endswith(_ENDINGS) and plain not in _HARMLESS:

@@ -15,7 +15,7 @@ SHORTEST_KEY: Final = 16
 """Bytes."""
 _NUMBERED: Final = frozenset({"card", "iban", "phone", "government_id"})
 _LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
-_SIGNS: Final = re.compile(r"[ ().\-/+]")
+_SIGNS: Final = re.compile(r"%2[Bb]|[ ().\-/+]")
 
 
 def token_of(key: bytes, category: str, value: str) -> str:
