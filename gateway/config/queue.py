@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from gateway.plugin.settings import Count, Duration, FilePath, Secret, Settings, Size, expected_secret
+from gateway.services.queue.backups import Plan
 from gateway.services.queue.opening import DAY, QueueSettings
 
 
@@ -18,6 +19,10 @@ class Backup(Settings):
     keep: Annotated[Count, Field(ge=1, le=10_000)] = Field(
         default=7, description="Copies that are kept: an older one goes when a newer one is whole."
     )
+
+    def plan(self) -> Plan:
+        """The same for `gateway.services.queue.backups.Backups`."""
+        return Plan(self.folder, self.every, self.keep)
 
 
 class QueueOptions(Settings):

@@ -16,6 +16,7 @@ from gateway.config.operation import mask_url
 from gateway.services.clock import Clock
 from gateway.services.metrics import Metrics
 from gateway.services.queue import Queue
+from gateway.services.queue.backups import Backups, Plan
 from gateway.services.queue.opening import QueueSettings, open_queue
 from gateway.services.queue.upkeep import Upkeep
 
@@ -75,8 +76,11 @@ class Durable:
         self._clock = clock
         self.upkeep = Upkeep(clock, metrics) if owner else None
         """Of the queue in force; once a gateway."""
+        self.backups = Backups(clock, metrics) if owner else None
         self._current: Kept | None = None
         self._next: tuple[Kept | None, QueueSettings] | None = None
+        self._plan: Plan | None = None
+        """When the next one is copied."""
         self._replaced: list[Kept] = []
 
     @property
@@ -98,6 +102,8 @@ class Durable:
             again = next((each for each in self._replaced if each.url == url), None)
             made = again or Kept(url, mask_url(config.stores.durable), settings, self._clock)
             self._next = (made, settings)
+        backup = config.queue.backup
+        self._plan = backup.plan() if backup is not None else None
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -122,6 +128,8 @@ class Durable:
             kept.configure(settings)
         if self.upkeep is not None:
             self.upkeep.tend(kept, topics)
+        if self.backups is not None:
+            self.backups.tend(kept, self._plan)
 
     async def abandon(self) -> None:
         """Close what was prepared and is not wanted."""
@@ -150,6 +158,8 @@ class Durable:
         """Close everything. Idempotent."""
         if self.upkeep is not None:
             await self.upkeep.close()
+        if self.backups is not None:
+            await self.backups.close()
         await self.abandon()
         await self.settle()
         kept, self._current = self._current, None
