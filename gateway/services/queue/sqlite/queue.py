@@ -28,7 +28,7 @@ from gateway.services.queue.contract import (
     Tally,
 )
 from gateway.services.queue.opening import QueueSettings
-from gateway.services.queue.sqlite import backup, clearing, statements
+from gateway.services.queue.sqlite import backup, clearing, schema, statements
 from gateway.services.queue.sqlite.reader import Reader
 from gateway.services.queue.sqlite.reading import Reading
 from gateway.services.queue.sqlite.rows import Names, item_of
@@ -52,7 +52,7 @@ class SqliteQueue:
         self, path: Path, settings: QueueSettings, clock: Clock, connection: sqlite3.Connection, lock: int
     ) -> None:
         """``lock``: a handle that says to `restore` that the file is in use; closed with the queue."""
-        (secret,) = connection.execute("SELECT value FROM fact WHERE name = 'secret'").fetchone()
+        (secret,) = connection.execute(schema.SECRET).fetchone()
         self.path = path
         self._settings = settings
         self._clock = clock
@@ -122,7 +122,7 @@ class SqliteQueue:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiters = self._waiters.setdefault(topic, set())
         waiters.add(future)
-        self._writer.watched = True
+        self._writer.watch()
         try:
             due = await self._points.ask(lambda connection, topics: self._reading.next(connection, topics, topic))
             left = longest if due is None else min(longest, due - self._clock.time() + LEAST_WAIT)
@@ -134,7 +134,7 @@ class SqliteQueue:
             waiters.discard(future)
             if not waiters:
                 self._waiters.pop(topic, None)
-            self._writer.watched = bool(self._waiters)
+            self._writer.unwatch()
 
     def _wake(self, topics: Iterable[str] | None) -> None:
         for topic in list(self._waiters) if topics is None else topics:

@@ -38,6 +38,9 @@ HELD: Final = 3
 DEAD: Final = 4
 DONE: Final = 5
 
+SECRET: Final = "SELECT value FROM fact WHERE name = 'secret'"  # noqa: S105 - a statement
+"""What the ids of a queue are made with: no two queues have the same."""
+
 _VERSION_1: Final = """
 CREATE TABLE fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE topic (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
@@ -85,7 +88,9 @@ def _run(connection: sqlite3.Connection, script: str) -> None:
             connection.execute(statement)
 
 
-MIGRATIONS: Final[Sequence[Callable[[sqlite3.Connection], None]]] = (_first,)
+Migrations = Sequence[Callable[[sqlite3.Connection], None]]
+
+MIGRATIONS: Final[Migrations] = (_first,)
 """The n-th makes version n out of the one before. One that was released is never changed."""
 
 
@@ -132,14 +137,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def open_file(
-    path: Path, migrations: Sequence[Callable[[sqlite3.Connection], None]] = MIGRATIONS
-) -> sqlite3.Connection:
-    """Make or open the queue and bring it to this version; the connection can write. Raises as `QueueUnavailable`."""
+def open_file(path: Path, migrations: Migrations = MIGRATIONS, *, make: bool = True) -> sqlite3.Connection:
+    """Open the queue, made if need be, and bring it to this version; the connection can write.
+
+    Raises QueueUnavailable.
+    """
     if sqlite3.sqlite_version_info < LEAST_SQLITE:
         raise QueueUnavailable(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 is needed")
     try:
-        make_place(path)
+        if make:
+            make_place(path)
         connection = connect(path)
     except OSError as error:
         raise QueueUnavailable(f"{path} cannot be opened: {error.strerror}") from error
@@ -156,9 +163,7 @@ def open_file(
     return connection
 
 
-def _prepare(
-    connection: sqlite3.Connection, path: Path, migrations: Sequence[Callable[[sqlite3.Connection], None]]
-) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
     if not connection.execute("PRAGMA page_count").fetchone()[0]:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # means something only before the first table
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()

@@ -38,6 +38,8 @@ BATCH_BYTES: Final = 16 * 1024 * 1024
 PENDING: Final = 20_000
 """Pieces of work that wait for their commit; more are refused."""
 PENDING_BYTES: Final = 128 * 1024 * 1024
+WATCHED: Final = 10.0
+"""Seconds for which it goes on looking when nobody waits any more: who delivers waits again soon."""
 IDLE: Final = 1.0
 """Seconds without work after which the log is emptied."""
 
@@ -52,6 +54,15 @@ class _Job:
         self.future = future
         self.orphaned = orphaned
         self.result: Any = None
+
+
+class _Nudge:
+    """No work, but a reason to look around."""
+
+    __slots__ = ()
+
+
+_NUDGE: Final = _Nudge()
 
 
 class Writer:
@@ -72,8 +83,9 @@ class Writer:
         self._clock = clock
         self.limits = limits
         self._wake = wake
+        (self._secret,) = connection.execute(schema.SECRET).fetchone()
         self._loop = asyncio.get_running_loop()
-        self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Job | _Nudge | None] = queue.SimpleQueue()
         self._pending = 0
         self._pending_bytes = 0
         self._closing = False
@@ -86,8 +98,8 @@ class Writer:
         self._looked = 0.0
         self._polled = 0.0
         self._dirty = False
-        self.watched = False
-        """Whether somebody waits for what other processes write."""
+        self._watchers = 0
+        self._watched_until = 0.0
         self.commits = 0
         self.commit_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="queue writer", daemon=True)
@@ -106,6 +118,16 @@ class Writer:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._inbox.put(_Job(work, future, orphaned))
         return future
+
+    def watch(self) -> None:
+        """Somebody waits for what other processes write, until `unwatch`."""
+        self._watchers += 1
+        if time.monotonic() >= self._watched_until and not self._closing:
+            self._inbox.put(_NUDGE)  # it may be sleeping for longer than that
+        self._watched_until = time.monotonic() + WATCHED
+
+    def unwatch(self) -> None:
+        self._watchers -= 1
 
     async def close(self) -> None:
         """Commit what was handed in, and end."""
@@ -160,14 +182,16 @@ class Writer:
         """What is there, as much as one commit takes; and whether there will be more."""
         inbox = self._inbox
         jobs: list[_Job] = []
+        watched = self._watchers or time.monotonic() < self._watched_until
         try:
-            job = inbox.get(timeout=POLL if self.watched else IDLE)
+            job = inbox.get(timeout=POLL if watched else IDLE)
         except queue.Empty:
             return jobs, True
         size = 0
         while job is not None:
-            jobs.append(job)
-            size += job.work.cost
+            if not isinstance(job, _Nudge):
+                jobs.append(job)
+                size += job.work.cost
             if len(jobs) >= BATCH or size >= BATCH_BYTES:
                 return jobs, True
             try:
@@ -242,9 +266,13 @@ class Writer:
         return tx.woken
 
     def _connected(self) -> sqlite3.Connection:
-        """The connection; after a failure, a new one to whatever is there now."""
+        """The connection; after a failure, a new one, if the same queue is still there."""
         if self._connection is None:
-            self._connection = schema.open_file(self._path)
+            connection = schema.open_file(self._path, make=False)
+            if connection.execute(schema.SECRET).fetchone() != (self._secret,):
+                connection.close()
+                raise QueueUnavailable(f"{self._path} is another queue than the one that was opened")
+            self._connection = connection
             self._file = _identity(self._path)
             self._version = 0
             self._topics.clear()

@@ -524,7 +524,7 @@ async def test_get_tells_everything(queue: Any, clock: ManualClock):
 
 
 @pytest.mark.parametrize("id", ["", "x", "0" * 32, "f" * 32, "-" * 32, "1a1fecb791f00000005563fb0bd3c5fb", "é" * 32])
-async def test_an_id_of_nobody(queue: Any, id: str):
+async def test_an_id_of_nobody(queue: Any, id: str):  # noqa: A002
     await queue.put(draft())
     assert await queue.get(id) is None
     assert await queue.attempts(id) == []
