@@ -17,7 +17,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +30,7 @@ LONGEST: Final = 64 * 1024
 HEAD_SIZE: Final = 512
 """Bytes of the head file: one sector, so that a power cut leaves the old one or the new one."""
 _MARK: Final = b',"hash":"'
+_members: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _LINE: Final = re.compile(
     rb'\{"seq":([1-9][0-9]{0,18}),"prev":"([0-9a-f]{64})","kid":"([0-9a-f]{8}|)",(.*),"hash":"([0-9a-f]{64})"\}'
 )
@@ -98,6 +99,14 @@ def holds(line: bytes, link: Link, keys: Keys) -> bool | None:
     """Whether a line's hash is right; None if its key is not there."""
     made = keys.digest(link.kid, line[: -len(_MARK) - 66])
     return None if made is None else hmac.compare_digest(made, link.hash)
+
+
+def members(link: Link) -> dict[str, Any]:
+    """What a record says; nothing where it is no JSON."""
+    try:
+        return _members(b"{" + link.body + b"}")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
 
 
 def is_chain(link: Link) -> bool:

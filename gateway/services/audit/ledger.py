@@ -191,8 +191,17 @@ class Ledger:
         for name in reversed(names):
             last, size = self._last(name)
             if last is not None:
-                return msgspec.structs.replace(fresh, seq=last.seq, hash=last.hash, file=name, size=size)
+                chain_id = self._chain_of(name) if mine is None else fresh.chain
+                return msgspec.structs.replace(
+                    fresh, chain=chain_id or fresh.chain, seq=last.seq, hash=last.hash, file=name, size=size
+                )
         return fresh
+
+    def _chain_of(self, name: str) -> str:
+        """Of which chain a file says to be at its beginning."""
+        with (self.folder / name).open("rb") as file:
+            first = chain.parse(file.readline(chain.LONGEST).rstrip(b"\n"))
+        return str(chain.members(first).get("chain", "")) if first is not None else ""
 
     def _caught_up(self, head: Head) -> Head:
         """Take over whole records that lie behind the head; cut off what is none."""

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from gateway.services.audit import chain, files
 from gateway.services.audit.chain import Keys, Link
 
@@ -192,10 +190,7 @@ class _Look:
 
     def _own(self, name: str, number: int, link: Link) -> None:
         """What the chain says of itself."""
-        try:
-            told = msgspec.json.decode(b"{" + link.body + b"}")
-        except msgspec.DecodeError:
-            told = {}
+        told = chain.members(link)
         action = told.get("action")
         if number == 1:
             if (told.get("kind"), action, told.get("resource")) != ("chain", "begin", name):
