@@ -116,7 +116,9 @@ def _replaced(request: Request, before: Response, response: Response) -> None:
 
 def crashed(bug: Exception, request: Request) -> InternalError:
     """What a bug ends an exchange with; logged here, with its traceback."""
-    log.error("unhandled error in exchange %s on route %s", request.id, request.route.name, exc_info=bug)
+    route = request.route.name
+    extra = {"request_id": request.id, "route": route}
+    log.error("unhandled error in exchange %s on route %s", request.id, route, exc_info=bug, extra=extra)
     return InternalError(reason=type(bug).__name__)
 
 

@@ -34,6 +34,14 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+_spec = importlib.util.spec_from_file_location("receivers", Path(__file__).with_name("receivers.py"))
+assert _spec is not None
+assert _spec.loader is not None
+receivers = importlib.util.module_from_spec(_spec)
+sys.modules["receivers"] = receivers
+_spec.loader.exec_module(receivers)
+span_collector, error_tracker = receivers.span_collector, receivers.error_tracker
+
 REDIS_FIXTURES = frozenset({"redis_binary", "redis_server", "start_redis", "start_redis_module", "session_redis"})
 START_SECONDS = 20.0
 

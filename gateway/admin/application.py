@@ -59,6 +59,10 @@ class Gateway(Protocol):
         """Every worker's state; one that does not answer is left out."""
         ...
 
+    async def errors(self) -> list[dict[str, Any]]:
+        """Errors that nobody has handled, by group, the latest first; masked."""
+        ...
+
     def chains(self) -> list[dict[str, Any]]:
         """Routes with their effective chains, by precedence."""
         ...
@@ -125,6 +129,7 @@ class AdminServer:
         router.add_get("/upstreams", self._show_upstreams)
         router.add_get("/config", self._show_config)
         router.add_get("/workers", self._show_workers)
+        router.add_get("/errors", self._show_errors)
         router.add_post("/reload", self._reload)
         router.add_route("*", "/plugins/{route}/{id}/{name}", self._plugin)
 
@@ -154,6 +159,9 @@ class AdminServer:
 
     async def _show_workers(self, _request: web.Request) -> web.Response:
         return _json({"workers": await self._gateway.statuses()})
+
+    async def _show_errors(self, _request: web.Request) -> web.Response:
+        return _json({"errors": await self._gateway.errors()})
 
     async def _reload(self, _request: web.Request) -> web.Response:
         ok = await self._gateway.reload()

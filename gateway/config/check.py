@@ -25,7 +25,8 @@ from gateway.plugin import Scope as StateScope
 from gateway.plugin.document import read_limited
 from gateway.plugin.tree import Severity
 from gateway.plugin.upstream import upstreams_in
-from gateway.services.tracing import available
+from gateway.services import tracing as tracing_service
+from gateway.services import unhandled
 
 LARGEST_PEM: Final = 8 * 1024 * 1024
 """Bytes: the system's whole list of authorities is a quarter of a megabyte."""
@@ -183,6 +184,12 @@ def _operation(config: Config) -> Iterator[Finding]:
     for path, message in log_mistakes(config):
         yield Finding(path, message)
     yield from _tracing(config)
+    if config.errors.sentry is not None and not unhandled.available():
+        yield Finding(
+            ("errors", "sentry"),
+            "expected the extra `sentry` to be installed: pip install 'sidegate[sentry]'",
+            of_key=True,
+        )
     yield from _durable(config)
     yield from _audit(config)
     memory = config.stores.shared.get_secret_value().startswith("memory:")
@@ -213,7 +220,7 @@ def _tracing(config: Config) -> Iterator[Finding]:
             if route.tracing is not None:
                 yield _warning(("routes", index, "tracing"), "without `tracing` at the top this has no effect")
         return
-    if not available():
+    if not tracing_service.available():
         yield Finding(
             ("tracing",), "expected the extra `otel` to be installed: pip install 'sidegate[otel]'", of_key=True
         )

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from gateway.config.address import parse_bind
+from gateway.config.tracker import Sentry
 from gateway.plugin.settings import (
     Duration,
     FromFile,
@@ -125,7 +126,10 @@ class HealthChecks(Settings):
 
 
 class ErrorPages(Settings):
-    """How error answers look. Programs get `application/problem+json`; its codes never change with the language."""
+    """How error answers look, and who is told of unhandled errors.
+
+    Programs get `application/problem+json`; its codes never change with the language.
+    """
 
     html: Text | None = Field(
         default=None,
@@ -137,6 +141,9 @@ class ErrorPages(Settings):
         default={},
         description="Texts by language (as in `Accept-Language`) and error code, inline or `{file: path}`: "
         "`{de: {rate_limited: Zu viele Anfragen}}`.",
+    )
+    sentry: Sentry | None = Field(
+        default=None, description="Where errors that nobody has handled are sent. Unset: they are logged and counted."
     )
 
 

@@ -74,7 +74,12 @@ class Batch(Settings):
     """How spans travel. None of it holds up a request: what finds no room is counted and dropped."""
 
     queue: Count = Field(default=4096, ge=1, le=1_000_000, description="Spans that may wait, in each worker.")
-    size: Count = Field(default=512, ge=1, le=10_000, description="Spans sent at once.")
+    size: Count = Field(
+        default=128,
+        ge=1,
+        le=10_000,
+        description="Spans sent at once; encoding many holds the loop up for milliseconds.",
+    )
     interval: Duration = Field(default=5.0, ge=0.05, description="Longest wait of a span before it is sent.")
     flush: Duration = Field(default=5.0, description="Time for what waits when the gateway ends.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
@@ -22,24 +23,28 @@ class TracedSend:
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
 
-    async def __call__(
+    def __call__(
         self, pool: Pool, request: Request, target: str, host: bytes, timing: Timing, *, fresh: bool = False
-    ) -> Response:
-        """As `send`, which it calls."""
+    ) -> Coroutine[Any, Any, Response]:
+        """As `send`, whose coroutine it hands on where nothing is noted."""
         trace = current.get()
         before = request.trace
         if trace is None or before is None or before[3:35] != trace.id:
-            return await send(pool, request, target, host, timing, fresh=fresh)
+            return send(pool, request, target, host, timing, fresh=fresh)
         span = self._begin(trace, pool, request, target) if trace.recording else None
         if propagate := trace.tracer.options.propagate:
             told = request.trace or before
             above = (span.parent if span is not None else trace.parent).decode()
             for kind in propagate:
                 write_b3(request.edit_headers(), told, above, several=kind == "b3multi")
-        if span is None:
-            return await send(pool, request, target, host, timing, fresh=fresh)
+        sending = send(pool, request, target, host, timing, fresh=fresh)
+        return sending if span is None else self._noted(trace, span, sending, request, before)
+
+    async def _noted(
+        self, trace: Trace, span: Span, sending: Coroutine[Any, Any, Response], request: Request, before: bytes
+    ) -> Response:
         try:
-            response = await send(pool, request, target, host, timing, fresh=fresh)
+            response = await sending
         except GatewayError as error:
             trace.end(span, error.code)
             raise

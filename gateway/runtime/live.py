@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.chain import Render, crashed
@@ -22,7 +22,7 @@ from gateway.runtime.behind import Behind, label_of
 from gateway.runtime.logs import log_processors
 from gateway.runtime.route import LiveRoute
 from gateway.runtime.services import Services, StoreIdentity
-from gateway.services.tracing import Tracer, current
+from gateway.services.tracing import Trace, Tracer, current
 
 log = logging.getLogger("gateway.runtime")
 
@@ -195,15 +195,17 @@ class TracedRuntime(Runtime):
 
     tracer: Tracer
 
-    async def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
         """As `Runtime.handle`, within a trace that ends with the exchange."""
+        # A plain function that hands on the coroutine: one of its own would be one more frame for each request.
         trace = self.tracer.begin(request)
-        if trace.outer is None:
-            return await super().handle(request)
-        try:  # dispatched by a plugin: what follows in its task is the outer exchange's
+        return super().handle(request) if trace.outer is None else self._dispatched(request, trace)
+
+    async def _dispatched(self, request: Request, trace: Trace) -> Response:
+        try:
             return await super().handle(request)
         finally:
-            current.set(trace.outer)
+            current.set(trace.outer)  # what follows in this task is the outer exchange's
 
     def refuse(self, error: GatewayError, request: Request) -> Response:
         """As `Runtime.refuse`; of what never came to `handle`, the trace begins here."""

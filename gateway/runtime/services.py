@@ -11,8 +11,8 @@ from gateway.config.model import Config
 from gateway.http import Exchange
 from gateway.runtime.durable import Durable
 from gateway.runtime.ports import LivePorts
-from gateway.services.audit import Audit
 from gateway.runtime.telemetry import tracing_options
+from gateway.services.audit import Audit
 from gateway.services.client import Client
 from gateway.services.clock import Clock, Wheel
 from gateway.services.masking import Masking

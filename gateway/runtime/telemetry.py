@@ -1,8 +1,9 @@
-"""From what a configuration says of traces to what the tracer is told."""
+"""From what a configuration says of traces and errors to what the services are told."""
 
 from __future__ import annotations
 
 from gateway.config.model import Config, Route
+from gateway.services import unhandled
 from gateway.services.tracing import Collector, Options, RouteTracing
 
 
@@ -53,4 +54,19 @@ def route_tracing(config: Config, route: Route) -> RouteTracing:
         ratio=own.ratio if own is not None else None,
         plugins=everywhere if asked is None else asked,
         off=own is not None and own.off,
+    )
+
+
+def tracker_options(config: Config) -> unhandled.Options | None:
+    """None if errors are sent nowhere."""
+    settings = config.errors.sentry
+    if settings is None:
+        return None
+    return unhandled.Options(
+        settings.dsn.get_secret_value(),
+        environment=settings.environment,
+        release=settings.release,
+        sample=settings.sample,
+        interval=settings.interval,
+        most=settings.per_minute,
     )

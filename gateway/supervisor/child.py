@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.config.model import Config
+from gateway.services.unhandled import catch_the_rest
 from gateway.supervisor.control import Line
 from gateway.supervisor.outlets import begin_own_log
 from gateway.supervisor.worker import Worker
@@ -92,6 +93,8 @@ class _Child:
                 return worker.snapshot()
             case "status":
                 return await worker.status()
+            case "errors":
+                return await worker.errors()
             case "view":
                 return await worker.plugin_view(**arguments)
             case "relayed":
@@ -107,6 +110,7 @@ class _Child:
         return None
 
     async def _start(self, config: Config) -> None:
+        catch_the_rest()
         begin_own_log(config.log)
         sockets = [socket.socket(fileno=number) for number in self._options.listener]
         for sock in sockets:

@@ -14,13 +14,15 @@ from typing import Any
 
 from gateway.admin import AdminServer, Checks
 from gateway.config.load import Loaded
+from gateway.config.model import Config
 from gateway.reload import Refused, Reloader
-from gateway.runtime import processors_of
+from gateway.runtime import processors_of, tracker_options
 from gateway.server.tls import renewing_context
 from gateway.services.audit import Audit
 from gateway.services.log import process
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics, Snapshot, alone
+from gateway.services.unhandled import Unhandled, catch_the_rest, merged
 from gateway.supervisor.effective import effective_routes
 from gateway.supervisor.outlets import abandon_own_log, begin_own_log, commit_own_log, prepare_own_log, reopen_own_log
 from gateway.supervisor.processes import Processes
@@ -43,6 +45,8 @@ class RunningGateway:
         self.masking = Masking()
         """What data goes through before operators see it."""
         self.witness = Witness(self.masking)
+        self._unhandled = Unhandled(self._metrics, self.masking) if several else None
+        """Of the supervisor's process, where that is another than the workers'."""
         self._reloader = Reloader(paths, loaded, self._apply)
         self._reloader.witness = self._reloaded
         self._admin: AdminServer | None = None
@@ -102,6 +106,11 @@ class RunningGateway:
         """Every worker's state."""
         return await self.workforce.statuses()
 
+    async def errors(self) -> list[dict[str, Any]]:
+        """Errors that nobody has handled, by group, of all processes."""
+        own = [await asyncio.to_thread(self._unhandled.shown)] if self._unhandled is not None else []
+        return merged([*await self.workforce.errors(), *own])
+
     def chains(self) -> list[dict[str, Any]]:
         """Routes with their effective chains."""
         return effective_routes(self.loaded.config)
@@ -149,6 +158,12 @@ class RunningGateway:
             process(processors[0])
             commit_own_log(self.loaded.config.log, loaded.config.log)
         self._checks.start(loaded.config.health.checks)
+        self._watch_errors(loaded.config)
+
+    def _watch_errors(self, config: Config) -> None:
+        if self._unhandled is not None:
+            self._unhandled.open()
+            self._unhandled.track(tracker_options(config))
 
     async def start(self) -> None:
         """Start everything. Raises what keeps it from serving; then nothing is left open."""
@@ -159,6 +174,7 @@ class RunningGateway:
             process(processors[0])  # why it cannot start is masked as well
             await self.witness.prepare(self.loaded)
             self.audit.commit()
+            self._watch_errors(config)
             await self.workforce.start()
             self._checks.start(config.health.checks)
             if config.admin is not None:
@@ -264,6 +280,8 @@ class RunningGateway:
             await self._admin.close()
         await self.workforce.close()
         await self.audit.close()
+        if self._unhandled is not None:
+            await asyncio.to_thread(self._unhandled.close)
 
 
 def _info(name: str, text: str, **labels: str) -> dict[str, Any]:
@@ -273,6 +291,7 @@ def _info(name: str, text: str, **labels: str) -> dict[str, Any]:
 
 def run(paths: Sequence[Path], loaded: Loaded) -> int:
     """Run a gateway in this process until a signal ends it. The exit code: 1 if it cannot start."""
+    catch_the_rest()
     try:
         begin_own_log(loaded.config.log)
     except (OSError, ModuleNotFoundError) as error:

@@ -147,7 +147,13 @@ class Processes:
             lived = time.monotonic() - child.began
             child.deaths = 0 if lived > LONGEST_PAUSE else child.deaths + 1
             pause = min(SHORTEST_PAUSE * 2 ** max(child.deaths - 1, 0), LONGEST_PAUSE)
-            log.error("worker %d died (%s); starting it again in %gs", child.index, _cause(code), pause)
+            log.error(
+                "worker %d died (%s); starting it again in %gs",
+                child.index,
+                _cause(code),
+                pause,
+                extra={"incident": "worker_died"},
+            )
             self._restarts += 1
             await asyncio.sleep(pause)
             try:
@@ -250,6 +256,10 @@ class Processes:
     async def statuses(self) -> list[dict[str, Any]]:
         """States of the workers that answer."""
         return [each for each in await self._ask_all("status", ASK_TIME) if not isinstance(each, BaseException)]
+
+    async def errors(self) -> list[list[dict[str, Any]]]:
+        """Of the workers that answer."""
+        return [each for each in await self._ask_all("errors", ASK_TIME) if not isinstance(each, BaseException)]
 
     async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
         """What every worker's instance of a plugin answers. Raises LookupError."""

@@ -14,13 +14,14 @@ from typing import Any
 from gateway.config.logs import AccessLog as AccessLogSettings
 from gateway.config.model import Config
 from gateway.reload import Succession
-from gateway.runtime import Runtime, Services, log_processors
+from gateway.runtime import Runtime, Services, log_processors, tracker_options
 from gateway.server.edge import Edge, EdgeLimits
 from gateway.server.listener import OpenListener, open_listener
 from gateway.server.tls import ServerTls
 from gateway.services.lag import LoopLag
 from gateway.services.log import AccessLog, Sampling, Slow, more_verbose, process, quieter
 from gateway.services.metrics import Snapshot
+from gateway.services.unhandled import Unhandled
 from gateway.supervisor.memory import keep_memory
 from gateway.supervisor.outlets import (
     Outlets,
@@ -46,6 +47,7 @@ class Worker:
         self.index = index
         self.started_at = time.time()
         self.services = Services(workers=workers, owner=index == 0)
+        self.unhandled = Unhandled(self.services.metrics, self.services.masking)
         self.succession = Succession(self.services, self._publish, _freeze)
         self.edges: list[Edge] = []
         self.listeners: list[OpenListener] = []
@@ -63,6 +65,7 @@ class Worker:
         """Build the runtime, then open the listeners. Raises BuildError, StoreUrlError or OSError."""
         self._outlets.prepare(self.config.access_log.to, self.config.access_log.format)
         self._outlets.commit()
+        self.unhandled.open()
         await self.succession.prepare(self.config)
         self.succession.commit()
         runtime = self.succession.current
@@ -92,6 +95,7 @@ class Worker:
             bound.configure(listener, tls)
         self._handshakes = []
         self._log_exchanges(runtime)
+        self.unhandled.track(tracker_options(runtime.config))
 
     # -- reload ------------------------------------------------------------------------------------------------
 
@@ -212,6 +216,10 @@ class Worker:
             "audit": self.services.audit.state(),
         }
 
+    async def errors(self) -> list[dict[str, Any]]:
+        """Errors that nobody has handled here, by group."""
+        return await asyncio.to_thread(self.unhandled.shown)
+
     async def _store_state(self) -> dict[str, Any]:
         store = self.services.store()
         state: dict[str, Any] = {"scope": str(store.scope), "state": str(store.state)}
@@ -279,6 +287,7 @@ class Worker:
         await self.abandon()
         await self.succession.close()
         await self.services.close()
+        await asyncio.to_thread(self.unhandled.close)
         await self._outlets.close()
         await settle_own_log()
 

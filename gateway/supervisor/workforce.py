@@ -36,6 +36,10 @@ class Workforce(Protocol):
         """States of the workers that answer."""
         ...
 
+    async def errors(self) -> list[list[dict[str, Any]]]:
+        """Errors that nobody has handled, by group, of each worker that answers."""
+        ...
+
     async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
         """What every worker's instance of a plugin answers. Raises LookupError."""
         ...
@@ -91,6 +95,10 @@ class InProcess:
     async def statuses(self) -> list[dict[str, Any]]:
         """State of this process."""
         return [await self._worker.status()]
+
+    async def errors(self) -> list[list[dict[str, Any]]]:
+        """Errors of this process."""
+        return [await self._worker.errors()]
 
     async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
         """What the plugin answers."""

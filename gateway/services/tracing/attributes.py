@@ -14,6 +14,23 @@ from gateway.services.tracing.options import Options, RouteTracing
 
 METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 """Known methods; any other is ``_OTHER``, so that a client cannot make names of spans."""
+FIXED: Final = frozenset(
+    {
+        "error.type",
+        "http.request.method",
+        "http.route",
+        "network.protocol.version",
+        "network.transport",
+        "sidegate.error.code",
+        "sidegate.mode",
+        "sidegate.plugin",
+        "sidegate.route",
+        "sidegate.sampled_by",
+        "sidegate.upstream",
+        "url.scheme",
+    }
+)
+"""Attributes whose values are the configuration's or the gateway's own words: nothing of a person can be in them."""
 _AGENT: Final = 256
 _PORTS: Final = {"http": 80, "https": 443}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from multidict import CIMultiDict, MultiMapping
+from multidict import CIMultiDict, MultiMapping, istr
 
 _B3: Final = re.compile(
     r"(?P<trace>[0-9a-f]{16}|[0-9a-f]{32})-(?P<span>[0-9a-f]{16})(?:-(?P<state>[01d]))?(?:-[0-9a-f]{16})?"
@@ -16,6 +16,11 @@ _TRACE: Final = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}")
 _SPAN: Final = re.compile(r"[0-9a-f]{16}")
 _SAMPLED: Final = {"1": True, "0": False, "d": True, "true": True, "false": False}
 _KEY: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SINGLE: Final = istr("b3")  # made ready: plain strings are folded at each look-up
+_TRACE_ID: Final = istr("X-B3-TraceId")
+_SPAN_ID: Final = istr("X-B3-SpanId")
+_STATE: Final = istr("X-B3-Sampled")
+_FLAGS: Final = istr("X-B3-Flags")
 BAGGAGE_BYTES: Final = 8192
 BAGGAGE_MEMBERS: Final = 64
 """W3C Baggage §3.3.2: what a platform must be able to pass on; more is not looked into."""
@@ -36,7 +41,7 @@ def from_b3(headers: MultiMapping[str]) -> Given | None:
 
     A decision may come without ids. Ids of 64 bits are extended with zeros on the left.
     """
-    single = headers.get("b3")
+    single = headers.get(_SINGLE)
     if single is not None:
         single = single.strip().lower()
         if single in _SAMPLED:
@@ -45,10 +50,13 @@ def from_b3(headers: MultiMapping[str]) -> Given | None:
         if found is None:
             return None
         return _ids(found["trace"], found["span"], _SAMPLED.get(found["state"] or ""))
-    trace, span = headers.get("X-B3-TraceId"), headers.get("X-B3-SpanId")
-    sampled = True if headers.get("X-B3-Flags", "").strip() == "1" else None
-    if sampled is None:
-        sampled = _SAMPLED.get(headers.get("X-B3-Sampled", "").strip().lower())
+    trace, state, flags = headers.get(_TRACE_ID), headers.get(_STATE), headers.get(_FLAGS)
+    if trace is None and state is None and flags is None:
+        return None
+    sampled = True if flags is not None and flags.strip() == "1" else None
+    if sampled is None and state is not None:
+        sampled = _SAMPLED.get(state.strip().lower())
+    span = headers.get(_SPAN_ID)
     if trace is None or span is None:
         return Given(None, None, sampled) if sampled is not None else None
     trace, span = trace.strip().lower(), span.strip().lower()

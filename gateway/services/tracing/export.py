@@ -9,12 +9,14 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.services.mailbox import Mailbox
 from gateway.services.masking import Masking
+from gateway.services.tracing.attributes import FIXED
 from gateway.services.tracing.options import Collector
 from gateway.services.tracing.span import Kind, Span
 
@@ -86,8 +88,8 @@ class Exporter:
     def _deliver(self, batch: list[Span]) -> None:
         made = []
         for span in batch:
-            attributes = self._masking.attributes(span.attributes, span.route)
-            made.append(self._make(span, {name: self._cut(value) for name, value in attributes.items()}))
+            made.append(self._make(span, self._shown(span)))
+            time.sleep(0)  # lets the loop's thread run: it must not wait for a whole batch
         taken = self._exporter.export(made).name == "SUCCESS"
         if taken:
             self.sent += len(batch)
@@ -99,6 +101,16 @@ class Exporter:
                 log.info("traces are taken again by %s", self.collector.endpoint)
             else:
                 log.warning("traces are not taken by %s; those that it misses are counted", self.collector.endpoint)
+
+    def _shown(self, span: Span) -> dict[str, Any]:
+        """A span's attributes, masked and cut. Numbers are sizes and statuses."""
+        shown: dict[str, Any] = {}
+        for name, value in span.attributes.items():
+            if name not in FIXED and not isinstance(value, int):
+                value = self._masking.value(name, value, span.route)
+            if value is not None:
+                shown[name] = self._cut(value)
+        return shown
 
     def _cut(self, value: Any) -> Any:
         most = self.collector.attribute

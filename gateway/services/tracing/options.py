@@ -22,7 +22,7 @@ class Collector:
     resource: tuple[tuple[str, str], ...] = ()
     queue: int = 4096
     """Spans that may wait."""
-    batch: int = 512
+    batch: int = 128
     interval: float = 5.0
     flush: float = 5.0
     """Seconds for what waits at the end."""

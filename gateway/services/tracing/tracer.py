@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from random import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from multidict import istr
 
 from gateway.http import Request
 from gateway.services.ids import continue_trace, make_trace
@@ -13,6 +15,9 @@ from gateway.services.tracing.trace import Trace, current, span_id
 
 if TYPE_CHECKING:
     from gateway.services.tracing.export import Exporter
+
+
+_TRACEPARENT: Final = istr("traceparent")
 
 
 class Tracer:
@@ -78,7 +83,7 @@ def _trusted(request: Request) -> bool:
 
 def _w3c(request: Request, made: bytes) -> tuple[bytes, bool | None]:
     """The caller's span and whether it samples, if its ``traceparent`` was taken up in ``made``; else nothing."""
-    given = request.headers.get("traceparent")
+    given = request.headers.get(_TRACEPARENT)
     if given is None or given[3:35] != made[3:35].decode():
         return b"", None
     return given[36:52].encode(), bool(int(given[53:55], 16) & 1)

@@ -39,6 +39,9 @@ class Gateway:
     async def statuses(self) -> list[dict[str, Any]]:
         return [{"worker": 0, "upstreams": {}, "store": {"state": "up"}, "plugins": []}]
 
+    async def errors(self) -> list[dict[str, Any]]:
+        return [{"group": "abc", "count": 2}]
+
     def chains(self) -> list[dict[str, Any]]:
         return [{"name": "a"}]
 

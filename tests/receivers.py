@@ -1,15 +1,16 @@
-"""A collector of traces as there are many: takes OTLP over HTTP, and tells what it got."""
+"""Where a gateway sends what it tells of itself: a collector of traces (OTLP) and a tracker of errors (Sentry)."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -35,7 +36,7 @@ class Told:
 
 
 class Collector:
-    """Made by `collector`."""
+    """A collector of traces, and what it got. The fixture `span_collector` makes one."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -95,8 +96,8 @@ def _value(value: Any) -> Any:
     return getattr(value, kind)
 
 
-@contextlib.asynccontextmanager
-async def collector() -> AsyncIterator[Collector]:
+@pytest.fixture
+async def span_collector() -> AsyncIterator[Collector]:
     """A real one, on a free port."""
     made = Collector()
     app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -111,4 +112,59 @@ async def collector() -> AsyncIterator[Collector]:
         yield made
     finally:
         made.stuck.set()
+        await runner.cleanup()
+
+
+class Tracker:
+    """A tracker, and what it got. The fixture `error_tracker` makes one."""
+
+    def __init__(self) -> None:
+        self.dsn = ""
+        self.events: list[dict[str, Any]] = []
+        self.raw = b""
+        """All that came, unpacked."""
+        self.auth: list[str] = []
+        self.paths: list[str] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        if body[:2] == b"\x1f\x8b":
+            body = gzip.decompress(body)
+        self.raw += body
+        self.auth.append(request.headers.get("X-Sentry-Auth", ""))
+        self.paths.append(request.path)
+        _, _, rest = body.partition(b"\n")
+        while rest.strip():
+            head, _, rest = rest.partition(b"\n")
+            item = json.loads(head)
+            length = item.get("length", len(rest))
+            payload, rest = rest[:length], rest[length:].lstrip(b"\n")
+            if item["type"] == "event":
+                self.events.append(json.loads(payload))
+        return web.json_response({})
+
+    async def until(self, count: int) -> list[dict[str, Any]]:
+        """The events, once there are so many."""
+        end = time.monotonic() + WITHIN
+        while len(self.events) < count:
+            assert time.monotonic() < end, f"only {len(self.events)} events"
+            await asyncio.sleep(0.02)
+        return self.events
+
+
+@pytest.fixture
+async def error_tracker() -> AsyncIterator[Tracker]:
+    """A real one, on a free port."""
+    made = Tracker()
+    app = web.Application()
+    app.router.add_post("/api/7/envelope/", made.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        address: Any = runner.addresses[0]
+        made.dsn = f"http://publickey@{address[0]}:{address[1]}/7"
+        yield made
+    finally:
         await runner.cleanup()
