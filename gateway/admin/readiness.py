@@ -39,6 +39,9 @@ def readiness(
         for name, result in checks.items()
         if result["critical"] and result["ok"] is not True
     ]
+    queue = _queue(statuses)
+    if queue is not None and queue["ok"] is False:
+        reasons.append("the durable queue cannot be used")
     plugins = _plugins(statuses)
     failing = [report for report in plugins if report.get("ok") is False]
     reasons += [f"{_told(report)} fails" for report in failing if report.get("critical") is True]
@@ -54,14 +57,22 @@ def readiness(
             *(f"check {name}" for name, result in checks.items() if result["ok"] is False),
             *map(_told, failing),
             *(["audit"] if untold else []),
+            *([] if queue is None or queue["ok"] else ["queue"]),
+            *([f"queue: nobody delivers {topic}" for topic in queue["stranded"]] if queue is not None else []),
         ],
         "upstreams": upstreams,
         "store": _worst_store(statuses),
+        "queue": queue,
         "checks": checks,
         "plugins": plugins,
         "reload": reload,
         **({"audit": trail} if trail is not None else {}),
     }
+
+
+def _queue(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Told by the one worker that looks after it."""
+    return next((found for status in statuses if (found := status.get("queue")) is not None), None)
 
 
 def _upstreams(config: Config, statuses: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

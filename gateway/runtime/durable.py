@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from gateway.config.model import Config
 from gateway.config.operation import mask_url
@@ -87,6 +88,10 @@ class Durable:
     def current(self) -> Kept | None:
         """The one in force."""
         return self._current
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """How the queue in force stands; None where there is none, or another process looks after it."""
+        return self.upkeep.snapshot() if self.upkeep is not None else None
 
     async def prepare(self, config: Config) -> None:
         """Have what ``config`` names at hand, until `commit` or `abandon`. Nothing is opened."""

@@ -50,6 +50,8 @@ class LivePorts:
         """Likewise: from a route's and an upstream's name."""
         self.behinds: Callable[[Context], Behind | None] = lambda _context: None
         """Likewise: what stands behind a plugin."""
+        self.draining = False
+        """The gateway is shutting down: nothing that can wait is begun any more."""
         self.handle: Handler | None = None
         self.reports: dict[Context, dict[str, Callable[[], dict[str, Any]]]] = {}
         """By plugin instance: during a reload there are two of the same route and id."""
@@ -131,7 +133,7 @@ class LivePorts:
 
     def destination(self, context: Context) -> Destination | None:
         """Where a plugin's route leads; None if the plugin is not in force."""
-        found = self.behinds(context)
+        found = None if self.draining else self.behinds(context)
         return found.destination if found is not None and found.context is context else None
 
     def _ended_alone(self, request: Request, response: Response | None) -> None:

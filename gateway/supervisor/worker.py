@@ -211,6 +211,7 @@ class Worker:
             "draining": any(edge.draining for edge in self.edges),
             "listeners": [listener.name for listener in self.listeners],
             "store": await self._store_state(),
+            "queue": self.services.durable.snapshot(),
             "upstreams": upstream_states(runtime),
             "plugins": plugin_reports(runtime),
             "audit": self.services.audit.state(),
@@ -263,6 +264,7 @@ class Worker:
 
     async def drain(self, deadline: float) -> bool:
         """Accept no more, end what is under way within ``deadline`` seconds. False if something had to be cut."""
+        self.services.ports.draining = True
         for listener in self.listeners:
             listener.stop_accepting()
         for sock in self._sockets or ():  # the supervisor closes its copies, too: nobody is queued who is not accepted

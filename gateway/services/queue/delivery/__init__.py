@@ -1,0 +1,9 @@
+"""Hands what a queue keeps to whoever does the work: how fast, how often, and what becomes of it."""
+
+from gateway.services.queue.delivery.outcome import Delivered, Failed, Hopeless, Outcome, Untried
+from gateway.services.queue.delivery.pump import Pump, Terms
+from gateway.services.queue.delivery.schedule import Schedule
+from gateway.services.queue.delivery.throttle import Throttle
+from gateway.services.queue.delivery.watch import Watch
+
+__all__ = ["Delivered", "Failed", "Hopeless", "Outcome", "Pump", "Schedule", "Terms", "Throttle", "Untried", "Watch"]

@@ -1,0 +1,313 @@
+"""Takes from one topic of a queue, has the work done, and says what became of it.
+
+One loop takes; each item is a task; what has ended is settled in batches, one commit for all that ended while the
+commit before was made. Nothing here knows what the work is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.services.clock import Clock
+from gateway.services.queue.contract import (
+    Attempt,
+    Buried,
+    Done,
+    Item,
+    Later,
+    Queue,
+    QueueError,
+    Returned,
+    Settlement,
+)
+from gateway.services.queue.delivery.outcome import Delivered, Failed, Hopeless, Outcome, Untried
+from gateway.services.queue.delivery.schedule import Schedule
+from gateway.services.queue.delivery.throttle import Throttle
+from gateway.services.queue.delivery.watch import Watch
+
+log = logging.getLogger("gateway.queue")
+
+BATCH: Final = 100
+"""Most items taken, and most settlements made, in one commit."""
+MOST_UNSETTLED: Final = 1000
+HINDERED: Final = 0.5
+"""Seconds between two looks whether something may be sent again."""
+BROKEN: Final = 1.0
+"""Seconds between two tries of a queue that fails."""
+LONGEST_REST: Final = 30.0
+"""Seconds after which an empty queue is asked again, whatever it says."""
+LAST: Final = 5.0
+"""Seconds that the last settlements may take."""
+_DETAIL: Final = 1000
+
+Work = Callable[[Item], Awaitable[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How the work of a topic is done."""
+
+    schedule: Schedule = field(default_factory=Schedule)
+    lease: float = 30.0
+    """Seconds; renewed while an attempt goes on. So long it takes until the work of one who died is done by another."""
+    keep: float = 0.0
+    """Seconds that what is done is kept."""
+    hold: bool = False
+    """Whether a dead letter keeps what has the same order waiting."""
+    gateway: str = ""
+    """This replica's name, for the attempts."""
+
+
+class Pump:
+    """One topic's."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        topic: str,
+        work: Work,
+        *,
+        terms: Terms,
+        throttle: Callable[[], Throttle],
+        hindrance: Callable[[], str],
+        clock: Clock,
+        watch: Watch,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """``throttle`` is asked at each turn; ``hindrance`` says why nothing should be sent now, or nothing."""
+        self.topic = topic
+        self.terms = terms
+        self.why = ""
+        """Why delivery stands still; empty: it does not."""
+        self._queue = queue
+        self._work = work
+        self._throttle = throttle
+        self._hindrance = hindrance
+        self._clock = clock
+        self._watch = watch
+        self._draw = draw
+        self._held: dict[str, Item] = {}
+        """Under way or not settled yet, by id."""
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._unsettled: list[tuple[Settlement, Outcome | None]] = []
+        self._loop: asyncio.Task[None] | None = None
+        self._settling: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Future[None] | None = None
+        self._cutting = False
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to take."""
+        if self._loop is None:
+            loop = asyncio.get_running_loop()
+            self._stopping = loop.create_future()
+            self._loop = loop.create_task(self._run(), name=f"delivery of {self.topic}")
+
+    async def close(self, patience: float = 0.0) -> None:
+        """Take no more; what is under way has so many seconds to end, and is given back then. Idempotent."""
+        loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        if self._stopping is not None and not self._stopping.done():
+            self._stopping.set_result(None)
+        await asyncio.gather(loop, return_exceptions=True)
+        if self._attempts and patience > 0:
+            await asyncio.wait(set(self._attempts), timeout=patience)
+        self._cutting = True
+        left = list(self._attempts)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        if self._renewing is not None:
+            self._renewing.cancel()
+        if self._settling is not None:
+            await asyncio.wait({self._settling}, timeout=LAST)
+            self._settling.cancel()
+        self._pause("")
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts under way."""
+        return len(self._attempts)
+
+    def _stopped(self) -> bool:
+        return self._stopping is None or self._stopping.done()
+
+    # -- taking ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while not self._stopped():
+            try:
+                await self._turn()
+            except QueueError as error:
+                if self.why != "queue":
+                    log.warning("delivery of %s waits for the queue: %s", self.topic, error)
+                self._pause("queue")
+                await self._rest(self._clock.sleep(BROKEN))
+            except Exception:
+                log.exception("delivery of %s failed, and is tried again", self.topic)
+                await self._rest(self._clock.sleep(BROKEN))
+
+    async def _turn(self) -> None:
+        if why := self._hindrance():
+            self._pause(why)
+            await self._rest(self._clock.sleep(HINDERED))
+            return
+        if len(self._unsettled) >= MOST_UNSETTLED:
+            await self._rest(self._clock.sleep(HINDERED))
+            return
+        throttle = self._throttle()
+        places = throttle.reserve(BATCH)
+        if not places:
+            await self._rest(self._room(throttle))
+            return
+        items: list[Item] = []
+        try:
+            items = list(await self._queue.take(self.topic, places, self.terms.lease))
+        finally:
+            throttle.unused(places - len(items))
+        self._pause("")
+        for item in items:
+            self._begin(item, throttle)
+        if not items:
+            await self._rest(self._queue.wait(self.topic, LONGEST_REST))
+
+    async def _room(self, throttle: Throttle) -> None:
+        changed = asyncio.ensure_future(throttle.changed())
+        waits: set[asyncio.Future[None]] = {changed}
+        seconds = throttle.wait()
+        if seconds < math.inf:
+            waits.add(asyncio.ensure_future(self._clock.sleep(seconds)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+
+    async def _rest(self, until: Coroutine[Any, Any, None]) -> None:
+        """Wait for this, or for the end."""
+        if self._stopping is None or self._stopping.done():
+            until.close()
+            return
+        waiting = asyncio.ensure_future(until)
+        try:
+            await asyncio.wait({waiting, self._stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+        if not waiting.cancelled() and (failure := waiting.exception()) is not None:
+            raise failure
+
+    def _pause(self, why: str) -> None:
+        if why != self.why:
+            before, self.why = self.why, why
+            self._watch.paused(before, why)
+
+    # -- an item -----------------------------------------------------------------------------------------------
+
+    def _begin(self, item: Item, throttle: Throttle) -> None:
+        self._held[item.id] = item
+        self._watch.began(item)
+        task = asyncio.get_running_loop().create_task(self._attempt(item, throttle), name=f"{self.topic} {item.id}")
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+        if self._renewing is None:
+            self._renewing = asyncio.get_running_loop().create_task(self._renew())
+
+    async def _attempt(self, item: Item, throttle: Throttle) -> None:
+        began, started = self._clock.time(), self._clock.now()
+        outcome: Outcome
+        try:
+            outcome = await self._work(item)
+        except asyncio.CancelledError:
+            if not self._cutting:
+                raise
+            outcome = Untried("shutdown")
+        except Exception as bug:
+            log.exception("delivering %s of %s failed", item.id, self.topic)
+            outcome = Failed(error="internal_error", detail=type(bug).__name__)
+        self._judge(throttle, outcome)
+        now = self._clock.time()
+        self._watch.ended(item, outcome, now)
+        settlement = self._settlement(item, outcome, began, self._clock.now() - started, now)
+        self._unsettled.append((settlement, outcome))
+        if self._settling is None:
+            self._settling = asyncio.get_running_loop().create_task(self._settle())
+        throttle.release()
+
+    def _judge(self, throttle: Throttle, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            throttle.failed(ill=outcome.ill, after=outcome.after)
+        elif isinstance(outcome, Untried):
+            if outcome.after:
+                throttle.pause(outcome.after)
+        else:  # whoever says that it is hopeless is well
+            throttle.succeeded()
+
+    def _settlement(self, item: Item, outcome: Outcome, began: float, seconds: float, now: float) -> Settlement:
+        if isinstance(outcome, Untried):
+            return Returned(item, now + (outcome.after or (HINDERED if not self._cutting else 0.0)))
+        terms = self.terms
+        error = detail = ""
+        if isinstance(outcome, Failed | Hopeless):
+            error, detail = outcome.error, outcome.detail[:_DETAIL]
+        attempt = Attempt(item.attempts + 1, began, round(seconds, 6), outcome.status, error, detail, terms.gateway)
+        if isinstance(outcome, Delivered):
+            return Done(item, attempt, terms.keep)
+        if isinstance(outcome, Failed):
+            due = terms.schedule.due(
+                item.round + 1, item.accepted, now, self._draw, after=outcome.after, replayed=item.replays > 0
+            )
+            if due is not None:
+                return Later(item, attempt, due)
+        return Buried(item, attempt, terms.hold)
+
+    # -- leases ------------------------------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        """Until nothing is left to settle."""
+        try:
+            while self._unsettled:
+                batch = self._unsettled[:BATCH]
+                try:
+                    ended = await self._queue.settle([settlement for settlement, _ in batch])
+                except QueueError as error:
+                    log.warning("what became of %d items of %s is not written yet: %s", len(batch), self.topic, error)
+                    await self._clock.sleep(BROKEN)
+                    continue
+                del self._unsettled[: len(batch)]
+                for (settlement, outcome), held in zip(batch, ended, strict=True):
+                    self._held.pop(settlement.item.id, None)
+                    if not held:
+                        self._watch.lost()
+                    elif isinstance(settlement, Buried) and outcome is not None:
+                        self._watch.buried(outcome)
+        finally:
+            self._settling = None
+
+    async def _renew(self) -> None:
+        """While something is held."""
+        try:
+            while True:
+                await self._clock.sleep(self.terms.lease / 3)
+                if not self._held:
+                    return
+                try:
+                    renewed = await self._queue.renew(list(self._held.values()), self.terms.lease)
+                except QueueError as error:
+                    log.warning("leases of %s could not be renewed: %s", self.topic, error)
+                    continue
+                for item in renewed:
+                    if item.id in self._held:
+                        self._held[item.id] = item
+        finally:
+            self._renewing = None
