@@ -96,8 +96,7 @@ _CHECKS: Final = (
         "{} orders in which all wait and nothing goes on",
         (
             "SELECT count(DISTINCT ord) FROM item AS w WHERE state = 2 AND NOT EXISTS "
-            "(SELECT 1 FROM item AS i WHERE i.ord = w.ord AND i.ord IS NOT NULL AND i.state <= 3 "
-            "AND i.state IN (0, 1, 3))"
+            "(SELECT 1 FROM item AS i WHERE i.ord = w.ord AND i.state IN (0, 1, 3))"
         ),
     ),
     (

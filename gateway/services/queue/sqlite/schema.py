@@ -52,7 +52,7 @@ CREATE TABLE item (
 );
 CREATE INDEX item_ready ON item (topic, due) WHERE state = 0;
 CREATE INDEX item_leased ON item (topic, until) WHERE state = 1;
-CREATE INDEX item_order ON item (ord, state) WHERE ord IS NOT NULL AND state <= 3;
+CREATE INDEX item_order ON item (ord, state) WHERE ord IS NOT NULL;
 CREATE INDEX item_kept ON item (seq) WHERE state >= 3;
 CREATE INDEX item_end ON item (state, until) WHERE state >= 3;
 CREATE INDEX item_subject ON item (subject) WHERE subject IS NOT NULL;

@@ -29,7 +29,7 @@ KNOWN: Final = (
 )
 BLOCKED: Final = (
     "SELECT json_group_array(value) FROM json_each(?1) AS j WHERE EXISTS "
-    "(SELECT 1 FROM item AS i WHERE i.ord = j.value AND i.ord IS NOT NULL AND i.state <= 3)"
+    "(SELECT 1 FROM item AS i WHERE i.ord = j.value AND i.state <= 3)"
 )
 PUT_ITEMS: Final = (
     "INSERT INTO item (seq, topic, state, due, until, attempts, size, sealed, ord, subject, info, lease, round, "
@@ -82,13 +82,13 @@ DELETE_PAYLOADS: Final = "DELETE FROM payload WHERE seq IN (SELECT value FROM js
 DELETE_ATTEMPTS: Final = "DELETE FROM attempt WHERE seq IN (SELECT value FROM json_each(?1))"
 PROMOTE: Final = (
     "UPDATE item SET state = 0 WHERE seq IN (SELECT ("
-    "SELECT w.seq FROM item AS w WHERE w.ord = j.value AND w.ord IS NOT NULL AND w.state <= 3 AND w.state = 2 "
+    "SELECT w.seq FROM item AS w WHERE w.ord = j.value AND w.state = 2 "
     "ORDER BY w.seq LIMIT 1) FROM json_each(?1) AS j WHERE NOT EXISTS ("
-    "SELECT 1 FROM item AS b WHERE b.ord = j.value AND b.ord IS NOT NULL AND b.state <= 3 AND b.state IN (0, 1, 3)))"
+    "SELECT 1 FROM item AS b WHERE b.ord = j.value AND b.state IN (0, 1, 3)))"
 )
 DEMOTE: Final = (
     "UPDATE item SET state = 2 WHERE seq IN (SELECT b.seq FROM json_each(?1) AS j JOIN item AS b "
-    "ON b.ord = j.value AND b.ord IS NOT NULL AND b.state <= 3 AND b.state = 0)"
+    "ON b.ord = j.value AND b.state = 0)"
 )
 REPLAY: Final = (
     "UPDATE item SET state = j.state, due = j.due, until = 0, round = 0, replays = replays + 1 FROM (SELECT "
