@@ -56,7 +56,6 @@ class Ledger:
 
     def open(self) -> None:
         """Make the folder if need be, and see that it can be written. Raises OSError."""
-        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         with self._locked():
             return
 
@@ -66,6 +65,8 @@ class Ledger:
         path = self.folder / files.HEAD
         while True:
             if self._descriptor < 0:
+                if self.head is None:  # later a folder that is gone is one that somebody took away, or not mounted
+                    self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
                 self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.FILE_MODE)
             with files.locked(self._descriptor):
                 if files.is_open_as(self._descriptor, path):

@@ -164,5 +164,5 @@ def _safe(value: Any) -> str:
 
 def _csv(values: Any) -> str:
     written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerow(values)
+    csv.writer(written, lineterminator="\r\n").writerow(values)
     return written.getvalue()
