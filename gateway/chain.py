@@ -37,9 +37,17 @@ Observe = Callable[[Plugin[Any], Handler], Handler]
 def compose(links: Sequence[Link], last: Handler, render: Render, observe: Observe | None = None) -> Handler:
     """One handler out of a list and what stands at its end. It raises nothing but cancellation."""
     handler = guard(last, render)
-    for link in reversed(links):
+    for link in reversed([each for each in links if acts(each.plugin)]):
         handler = _bind(link, handler, render, observe)
     return handler
+
+
+def acts(plugin: Plugin[Any]) -> bool:
+    """Whether it does anything to an exchange. One that only brings something else, such as a step of the log pipeline,
+    has no place in a chain, so that it costs no request anything.
+    """
+    kind = type(plugin)
+    return kind.__call__ is not Plugin.__call__ or kind.done is not Plugin.done
 
 
 def guard(last: Handler, render: Render) -> Handler:

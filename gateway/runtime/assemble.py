@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from gateway import registry
-from gateway.chain import AnyOf, Link, compose
+from gateway.chain import AnyOf, Link, acts, compose
 from gateway.config.entry import AnyEntry, PluginEntry
 from gateway.config.model import Route as RouteSettings
 from gateway.config.model import Upstream as UpstreamSettings
@@ -130,7 +130,9 @@ class Assembly:
             if instance.plugin.durable:
                 found = self._behind(route, instance, instances[index + 1 :], end)
                 self._runtime.behind[route.name, instance.id] = found
-        if instances:  # without plugins there is nobody but `Runtime.handle` to see what the end raises
+        if any(
+            acts(each.plugin) for each in instances
+        ):  # without plugins there is nobody but `Runtime.handle` to see what the end raises
             links = [self._link(instance) for instance in instances]
             handler = compose(links, handler, self._runtime.render, self._observe)
         if self._traced:

@@ -11,7 +11,6 @@ from typing import Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from gateway.http import Handler, Request, Response
 from gateway.plugin import Context, LogProcessor, Plugin, Settings, Size, Stage
 from gateway.plugin.settings import Secret, identity
 from plugins.pii_masking.actions import CATEGORIES, Action, Substitute
@@ -95,9 +94,6 @@ class PiiMasking(Plugin[PiiMaskingSettings]):
                 {name: leaks.child(name).inc for name in CATEGORIES},
             ),
         )
-
-    async def __call__(self, request: Request, proceed: Handler) -> Response:
-        return await proceed(request)
 
     def log_processor(self) -> LogProcessor:
         """Mask a line."""

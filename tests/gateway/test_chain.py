@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.chain import AnyOf, Disorder, Link, compose, disorders
+from gateway.chain import AnyOf, Disorder, Link, acts, compose, disorders
 from gateway.errors import (
     CircuitOpen,
     Forbidden,
@@ -531,3 +531,18 @@ async def test_a_body_that_went_into_the_new_answer_stays_open():
     response = await chain(made(Keep), last=streaming(inner))(asked)
     assert not inner.closed
     assert await read(response) == b"a"
+
+
+class Inert(Plugin[Settings]):
+    """Brings something, and does nothing to requests."""
+
+
+class Watching(Plugin[Settings]):
+    def done(self, exchange):
+        exchange.request.extras["seen"] = True
+
+
+def test_what_does_nothing_to_an_exchange_has_no_place_in_a_chain():
+    assert not acts(made(Inert))
+    assert acts(made(Watching))
+    assert acts(made(Trace))

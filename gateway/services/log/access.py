@@ -26,6 +26,9 @@ AGENT: Final = 256
 """Characters of the user agent that are kept."""
 PATH: Final = 2048
 REASON: Final = 512
+Quick = Callable[[str, str, str, tuple[str, str], tuple[str, ...]], str | None]
+"""A processor's shorter way for the plainest line: from the request's id, the client, the path, host and target, and
+the other texts to the client as it may be written, if nothing else has to change; None: take the long way."""
 LONGEST: Final = select.PIPE_BUF
 """Bytes of a line. What is longer can be torn on a pipe into which several workers write, so its texts are cut."""
 _SHORT: Final = 256
@@ -68,6 +71,7 @@ class AccessLog:
         """Lines that a processor failed on."""
         self._processors = tuple(processors)
         self._of_routes = {name: tuple(each) for name, each in (of_routes or {}).items()}
+        self._quick = {each: quick_of(each) for each in {self._processors, *self._of_routes.values()}}
         self._millisecond = -1
         self._stamp = ""
 
@@ -97,7 +101,8 @@ class AccessLog:
     def _tell(self, exchange: Exchange) -> None:
         request = exchange.request
         processors = self._of_routes.get(request.route.name, self._processors)
-        if processors:
+        quick = None
+        if processors and (quick := self._quick[processors]) is None:
             self._processed(exchange, processors)
             return
         name, host, path, target = request.route.name, request.host, request.path, request.target
@@ -106,6 +111,7 @@ class AccessLog:
         more = ""
         if len(path) > PATH or len(agent) > AGENT:
             path, agent = path[:PATH], agent[:AGENT]
+        words: tuple[str, ...] = (method, name, agent)
         principal, error, trace = request.principal, exchange.error, request.trace
         tenant = request.tenant
         if principal is not None or error is not None or exchange.aborted or tenant is not None:
@@ -114,16 +120,27 @@ class AccessLog:
                 tenant = principal.tenant
             code, reason = (error.code, error.reason[:REASON]) if error is not None else ("", "")
             if _odd(known + code + reason + (tenant or "")):
-                self._write(exchange)
+                self._whole(exchange, processors)
                 return
+            words = (*words, known, code, reason, tenant or "")
             more = (
                 (f',"principal":"{known}"' if principal is not None else "")
                 + (f',"tenant":"{tenant}"' if tenant is not None else "")
                 + (f',"error":"{code}","reason":"{reason}"' if error is not None else "")
                 + (',"aborted":true' if exchange.aborted else "")
             )
+        if quick is not None:
+            try:
+                masked = quick(caller, client, path, (host, target), words)
+            except Exception:  # noqa: BLE001 - as in `_processed`
+                self.failures += 1
+                return
+            if masked is None:
+                self._processed(exchange, processors)
+                return
+            client = masked
         if _odd(f"{caller}{client}{method}{host}{path}{name}{target}{agent}"):
-            self._write(exchange)
+            self._whole(exchange, processors)
             return
         if agent:
             more += f',"agent":"{agent}"'
@@ -136,12 +153,15 @@ class AccessLog:
             f'"target":"{target}","attempts":{request.attempts}{more}}}\n'
         ).encode()
         if len(line) > LONGEST:
-            self._write(exchange)
+            self._whole(exchange, processors)
         else:
             self.sink.write(line)
 
-    def _write(self, exchange: Exchange) -> None:
-        self.sink.write(_line(record_of(exchange, self._now())))
+    def _whole(self, exchange: Exchange, processors: Sequence[Processor]) -> None:
+        if processors:
+            self._processed(exchange, processors)
+        else:
+            self.sink.write(_line(record_of(exchange, self._now())))
 
     def _processed(
         self, exchange: Exchange, processors: Sequence[Processor], more: dict[str, Any] | None = None
@@ -164,6 +184,11 @@ class AccessLog:
             second, rest = divmod(millisecond, 1000)
             self._stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{rest:03d}Z"
         return self._stamp
+
+
+def quick_of(processors: Sequence[Processor]) -> Quick | None:
+    """The shorter way of a single processor that has one (its attribute ``quick``)."""
+    return getattr(processors[0], "quick", None) if len(processors) == 1 else None
 
 
 def record_of(exchange: Exchange, timestamp: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bench.masking import composed, held_out
 from bench.masking.score import score
 from gateway.plugin import Context
+from gateway.services.masking import Masking
 from gateway.testing import ports, settings_of
 from plugins.pii_masking import PiiMasking, contact, find, masker, shapes
 from plugins.pii_masking.actions import CATEGORIES
@@ -161,3 +162,76 @@ def timed(mask, text):
     began = time.thread_time()
     mask(text)
     return time.thread_time() - began
+
+
+LINE = {
+    "request_id": "01a1fed6-91fa-74fd-890a-d5961666fdc3",
+    "client": "203.0.113.77",
+    "method": "GET",
+    "host": "shop.example",
+    "path": "/orders/17",
+    "route": "orders",
+    "target": "http://10.0.0.9:9000",
+    "agent": "curl/8",
+    "principal": "user-17",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "client"),
+    [
+        pytest.param({}, "203.0.113.0", id="nothing but the client"),
+        pytest.param({"path": "/users/ada@shop.example"}, None, id="an e-mail in the path"),
+        pytest.param({"principal": "ada@shop.example"}, None, id="an e-mail as the caller"),
+        pytest.param({"agent": "203.0.113.9"}, None, id="an address as the agent"),
+        pytest.param({"request_id": "ada@shop.example"}, None, id="an id that is none"),
+        pytest.param({"client": "127.0.0.1"}, "127.0.0.1", id="this machine"),
+    ],
+)
+def test_the_shorter_way_of_the_access_log_changes_what_the_long_one_does(changes, client):
+    mask, line = masks(), LINE | changes
+    long = mask(dict(line))  # after which the words are known to be clean
+    words = (line["method"], line["route"], line["agent"], line["principal"])
+    short = mask.quick(line["request_id"], line["client"], line["path"], (line["host"], line["target"]), words)
+    assert short == client
+    assert (long == {**line, "client": short}) is (short is not None)
+
+
+def test_words_that_were_never_seen_take_the_long_way():
+    assert masks().quick(LINE["request_id"], "::1", "/", ("a", "b"), ("c",)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        pytest.param("Authorization", "Bearer abc", "Bearer [credential]", id="a header"),
+        pytest.param(
+            "token", {"a": 1, "b": ["x"]}, {"a": "[credential]", "b": ["[credential]"]}, id="a mapping under a name"
+        ),
+        pytest.param(
+            "",
+            {"password": "x", "n": [1, "ada@shop.example"]},
+            {"password": "[credential]", "n": [1, "[email]"]},
+            id="nested",
+        ),
+        pytest.param("n", None, None, id="nothing"),
+        pytest.param("msg", "x" * 20_000, "x" * 16_256 + "[cut]", id="more than the budget"),
+    ],
+)
+def test_a_value_under_a_name(name, value, shown):
+    assert masks().value(name, value) == shown
+
+
+def test_what_is_dropped_is_no_value():
+    assert masks(actions={"credential": "drop"}).value("token", "x") is None
+
+
+@pytest.mark.parametrize(
+    ("given", "secrets"), [({}, True), ({"actions": {"credential": "keep"}}, False)], ids=["usual", "kept"]
+)
+def test_who_keeps_secrets_needs_the_floor(given, secrets):
+    mask = masks(**given)
+    assert mask.secrets is secrets
+    assert Masking([mask]).fields([("Authorization", "x")]) == [
+        ("Authorization", "[credential]" if secrets else "[secret]")
+    ]

@@ -155,3 +155,57 @@ def test_a_line_is_no_longer_than_a_pipe_takes_in_one_piece(processors: Any) -> 
     told = sink.lines()
     assert [line["host"] for line in told] == ["h" * 128] * 2
     assert max(map(len, sink.data.splitlines(keepends=True))) <= LONGEST
+
+
+class Careful:
+    """Masks the client, and what has an @; with a shorter way for lines where only the client changes."""
+
+    def __init__(self) -> None:
+        self.quickly = 0
+
+    def __call__(self, line: dict[str, Any]) -> dict[str, Any]:
+        return {key: "masked" if key == "client" or "@" in str(value) else value for key, value in line.items()}
+
+    def quick(
+        self, request_id: str, client: str, path: str, places: tuple[str, str], words: tuple[str, ...]
+    ) -> str | None:
+        if any("@" in each for each in (request_id, path, *places, *words)):
+            return None
+        self.quickly += 1
+        return "masked" if client else client
+
+
+@pytest.mark.parametrize(
+    ("made", "quickly"),
+    [
+        pytest.param(exchange(), 1, id="plain"),
+        pytest.param(exchange(principal="ada"), 1, id="a caller"),
+        pytest.param(exchange(principal="ada@shop.example"), 0, id="a caller that is masked"),
+        pytest.param(exchange("/a@b"), 0, id="a path that is masked"),
+        pytest.param(exchange(agent="a@b"), 0, id="an agent that is masked"),
+        pytest.param(exchange('/"'), 1, id="a path that needs escaping"),
+        pytest.param(exchange(error=True), 0, id="a reason that needs escaping"),
+        pytest.param(exchange("/" + "x" * 5000), 1, id="a long line"),
+    ],
+)
+def test_a_processors_shorter_way_writes_what_its_long_one_does(made: Exchange, quickly: int) -> None:
+    one, other, careful = Kept(), Kept(), Careful()
+    AccessLog(one, [careful])(made)
+    AccessLog(other, [careful.__call__])(made)
+    (line,), (same,) = one.lines(), other.lines()
+    assert {key: value for key, value in line.items() if key != "ts"} == {
+        key: value for key, value in same.items() if key != "ts"
+    }
+    assert line["client"] == "masked"
+    assert careful.quickly == quickly
+
+
+def test_a_shorter_way_that_fails_loses_the_line() -> None:
+    class Broken(Careful):
+        def quick(self, *_: Any) -> str | None:
+            raise ValueError
+
+    sink = Kept()
+    log = AccessLog(sink, [Broken()])
+    log(exchange())
+    assert (sink.lines(), log.failures) == ([], 1)
