@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import InternalError, StoreUnavailable
 from gateway.services.clock import Clock
 from gateway.services.queue.contract import (
     UNREADABLE,
@@ -92,8 +92,8 @@ class StreamsQueue:
     async def _judge(self) -> None:
         try:
             found = await doubts(self.store)
-        except StoreUnavailable as error:
-            found = [f"Redis is away, so nothing is accepted: {error.reason}"]
+        except (StoreUnavailable, InternalError) as error:
+            found = [f"it is not known whether Redis keeps what it accepts: {error.reason}"]
         for line in found:
             if line not in self.warnings:
                 log.warning("durable queue: %s", line)
@@ -155,6 +155,8 @@ class StreamsQueue:
 
     async def take(self, topic: str, limit: int, lease: float) -> Sequence[Item]:
         """See `Queue.take`."""
+        if limit < 1:
+            return []
         token = secrets.token_hex(8)
         consumer = self._settings.gateway or "gateway"
         rows = await self._run(topic, TAKE, min(limit, CHUNK), micros(lease), token, consumer)

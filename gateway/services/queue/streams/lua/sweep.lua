@@ -6,4 +6,11 @@ for _, pair in ipairs({{DIED, now - tonumber(ARGV[2])}, {ENDS, now}}) do
     swept = swept + 1
   end
 end
+-- Replicas that are gone: nothing is in their hands, and they have not asked for a day.
+local consumers = redis.pcall('XINFO', 'CONSUMERS', STREAM, GROUP)
+for _, consumer in ipairs(consumers.err and {} or consumers) do
+  local about = {}
+  for position = 1, #consumer, 2 do about[consumer[position]] = consumer[position + 1] end
+  if about.pending == 0 and about.idle > 86400000 then call('XGROUP', 'DELCONSUMER', STREAM, GROUP, about.name) end
+end
 return swept
