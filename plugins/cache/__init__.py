@@ -30,7 +30,7 @@ from plugins.cache.groups import groups_of
 from plugins.cache.key import KeyMaker, authority, digest
 from plugins.cache.memory import MOST_HITS
 from plugins.cache.posted import keep_posted
-from plugins.cache.purge import Kind, Purge, related
+from plugins.cache.purge import Kind, Purge, related, undisturbed
 from plugins.cache.settings import CacheSettings
 from plugins.cache.shelf import Shelf
 from plugins.cache.vary import Selecting, chosen_by, selecting_of
@@ -143,12 +143,14 @@ class Cache(Plugin[CacheSettings]):
                 self._purge_anyway(self._purges_of(request, None)).add_done_callback(_ended)
             raise
         if response.status < 400 and response.error is None and response.tunnel is None:
-            posted = self._posted(request, response, before) if method == "POST" and "GET" in self._methods else None
-            purges, answered = self._purges_of(request, response), self.shelf.purges.seq
+            place = self._posted(request, response, before) if method == "POST" and "GET" in self._methods else None
+            groups = groups_of(response.headers.getall("Cache-Groups", ()))
+            seen = {} if place is None else self.shelf.purges.declared(place.url, groups)
+            purges = self._purges_of(request, response)
             # To its end, even if the client leaves meanwhile.
             await asyncio.shield(self._purge_anyway(purges))
-            if posted is not None and self.shelf.purges.seq <= answered + len(purges):  # nobody else purged meanwhile
-                keep_posted(self, request, response, posted, asked, bits_of(request))
+            if place is not None and undisturbed(seen, self.shelf.purges.declared(place.url, groups), purges):
+                keep_posted(self, request, response, place, asked, bits_of(request))
         self.count("pass")
         self.tell(response, f"fwd=method; fwd-status={response.status}")
         return response

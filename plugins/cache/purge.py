@@ -47,6 +47,8 @@ class Purge:
     """This process's number."""
     fleet: int | None = None
     """The number among all replicas; None while it is not known, and then it counts as later than any."""
+    times: int = 1
+    """How often this was declared, as far as the log reaches."""
 
     def matches(self, url: str, groups: Sequence[str]) -> bool:
         """Whether it speaks of such an answer."""
@@ -136,12 +138,15 @@ class PurgeLog:
     def add(self, purge: Purge, fleet: int | None = None) -> Purge:
         """Enter a purge; returns it with its number."""
         self.seq += 1
-        made = Purge(purge.kind, purge.what, purge.soft, self.seq, fleet)
-        if made.kind is Kind.ALL:
+        if purge.kind is Kind.ALL:
+            times = 1 if self.everything is None else self.everything.times + 1
+            made = Purge(purge.kind, purge.what, purge.soft, self.seq, fleet, times)
             self._add_everything(made)
             return made
-        table, most = self._table(made.kind)
-        before = table.pop(made.what, None)
+        table, most = self._table(purge.kind)
+        before = table.pop(purge.what, None)
+        times = 1 if before is None else before.times + 1
+        made = Purge(purge.kind, purge.what, purge.soft, self.seq, fleet, times)
         if before is not None and made.soft and not before.soft:
             # A soft one must not lift the hard one for what is older than both.
             self._sweep([before])
@@ -217,6 +222,11 @@ class PurgeLog:
                     if purge is not None and purge.seq > vouched:
                         yield purge
 
+    def declared(self, url: str, groups: Sequence[str]) -> dict[tuple[Kind, str], int]:
+        """How often what speaks of such an answer was declared: two looks tell whether somebody did between them."""
+        every = [self.everything] if self.everything is not None else []
+        return {(purge.kind, purge.what): purge.times for purge in (*every, *self._later(url, groups, 0))}
+
     def missed_by_fleet(self, url: str, groups: Sequence[str], fleet: int) -> Purge | None:
         """The same for an answer from the shared store, by the fleet's number."""
         if fleet < self.horizon:
@@ -229,6 +239,14 @@ class PurgeLog:
                     return purge
                 found = purge
         return found
+
+
+def undisturbed(
+    before: Mapping[tuple[Kind, str], int], after: Mapping[tuple[Kind, str], int], ours: Iterable[Purge]
+) -> bool:
+    """Whether nobody but we has declared anything between two looks (`PurgeLog.declared`)."""
+    own = {(purge.kind, purge.what) for purge in ours}
+    return all(times == before.get(name, 0) + (name in own) for name, times in after.items())
 
 
 # -- declared by operators ---------------------------------------------------------------------------------------------

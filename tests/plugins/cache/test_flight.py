@@ -573,16 +573,47 @@ async def test_a_validation_that_was_overtaken_does_not_bring_the_old_answer_bac
         assert asked[-1].headers["If-None-Match"] == '"new"'
 
 
-@pytest.mark.parametrize("when", ["while it is under way", "never"])
-async def test_an_answer_to_a_post_from_before_a_purge_is_not_kept(when: str):
-    target = Target({**FRESH, "Content-Location": "/a"}, body=b"posted")
+@pytest.mark.parametrize(
+    ("what", "calls"),
+    [
+        pytest.param(None, 1, id="nothing is purged"),
+        pytest.param(Purge(Kind.PATTERN, "/a*"), 2, id="it is, by a pattern"),
+        pytest.param(Purge(Kind.URL, "gateway.test/a"), 2, id="it is, by its URL"),
+        pytest.param(Purge(Kind.GROUP, "\ng"), 2, id="it is, by a group"),
+        pytest.param(Purge(Kind.ALL, ""), 2, id="everything is"),
+        pytest.param(Purge(Kind.URL, "gateway.test/b"), 1, id="another is"),
+    ],
+)
+async def test_an_answer_to_a_post_from_before_a_purge_is_not_kept(what: Purge | None, calls: int):
+    target = Target({**FRESH, "Content-Location": "/a", "Cache-Groups": '"g"'}, body=b"posted")
     async with opened(Cache, None, ports=ports()) as live:
         client = asyncio.ensure_future(live(request("POST", "/a", body="x"), target))
         await turns()
-        if when != "never":
-            await live.plugin.purge([Purge(Kind.PATTERN, "/a*")])
+        if what is not None:
+            await live.plugin.purge([what])
         target.go.set()
         await client
         await live(request("GET", "/a"), target)
-        assert target.calls == (1 if when == "never" else 2)
+        assert target.calls == calls
         assert live.plugin.counts.buffered == 0
+
+
+@pytest.mark.parametrize("path", ["/a", "/b"])
+async def test_of_posts_at_the_same_time_none_is_kept_that_another_has_outdated(
+    monkeypatch: pytest.MonkeyPatch, path: str
+):
+    """The other's invalidation comes while ours is being told to the other workers."""
+    target = Target({**FRESH, "Content-Location": "/a"}, body=b"posted")
+    target.go.set()
+    async with opened(Cache, None, ports=ports()) as live:
+        told = live.plugin.shelf.purge
+
+        async def telling(purges: Any, **given: Any) -> bool:
+            done: bool = await told(purges, **given)
+            await told([Purge(Kind.URL, f"gateway.test{path}")])
+            return done
+
+        monkeypatch.setattr(live.plugin.shelf, "purge", telling)
+        await live(request("POST", "/a", body="x"), target)
+        await live(request("GET", "/a"), target)
+        assert target.calls == (2 if path == "/a" else 1)
