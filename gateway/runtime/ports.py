@@ -123,8 +123,13 @@ class LivePorts:
             raise InternalError(reason="what is delivered has a body that is held")
         request.received = self.clock.now()
         found.route.enter(request)
+        stored = request.trace.decode() if request.trace is not None else ""
         try:
-            response = await found.handler(request)
+            with self.tracing.work(f"deliver {context.route}", stored, route=context.route) as work:
+                request.trace = work.traceparent
+                work.attributes = {"sidegate.route": context.route, "sidegate.request_id": request.id}
+                response = await found.handler(request)
+                work.error = response.error.code if response.error is not None else ""
         except BaseException:  # whoever waited gave up
             self._ended_alone(request, None)
             raise

@@ -103,3 +103,22 @@ async def test_a_reload_switches_it_on_and_off_and_a_dead_collector_holds_up_nob
     process.signal(signal.SIGTERM)
     assert await process.ended() == 0
     assert len(span_collector.spans) <= before + 3, "nothing of the last one; what had waited may have come"
+
+
+async def test_a_delivery_is_a_trace_of_its_own_that_is_linked_to_the_one_it_was_accepted_in(
+    gateway: Any, behind: Any, origin: Any, answering: Any, session: Any, span_collector: Any, tmp_path: Any
+) -> None:
+    target = await origin(answering())
+    config = traced(behind, target.url, span_collector.url)
+    config["stores"] = {"durable": f"sqlite://{tmp_path}/queue.db"}
+    config["routes"][0]["plugins"] = [{"plugin": "inbox"}]
+    process = gateway(config)
+    async with session.post(process.url, data=b"{}", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"}) as answer:
+        assert answer.status == 202
+    spans = {span.kind: span for span in await span_collector.until(3)}
+    accepted, delivered, attempt = spans[2], spans[5], spans[3]
+    assert accepted.trace == TRACE
+    assert delivered.trace == attempt.trace != TRACE
+    assert delivered.links == [(TRACE, accepted.id)]
+    assert attempt.parent == delivered.id
+    assert delivered.name == "deliver all"

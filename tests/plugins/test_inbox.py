@@ -128,8 +128,7 @@ async def test_what_is_kept_is_what_came():
     assert (found.client_ip, found.tenant, found.path_params) == ("198.51.100.7", "acme", {"name": "a"})
     assert (found.principal.id, found.event, found.event_id) == ("webhook:stripe", ("stripe", "evt_1", 5.0), "evt_1")
     again = found.request()
-    assert again.trace[3:35] == asked.trace[3:35]
-    assert again.trace != asked.trace
+    assert again.trace == asked.trace, "where it was left; the gateway goes on from there"
     assert (again.principal.id, again.body.whole, again.peer.address) == ("webhook:stripe", body, "198.51.100.7")
 
 

@@ -103,8 +103,8 @@ class KeptRequest(msgspec.Struct, array_like=True):
             id=self.id,
         )
         made.peer = Peer(self.client_ip, self.client_port, scheme=self.scheme, trusted=self.trusted)
-        # The same trace, a span of its own: attempts are told apart.
-        made.trace = continue_trace(self.trace) if self.trace else None
+        # Where it was left; whoever delivers it goes on from there (`gateway.services.tracing.Tracing.work`).
+        made.trace = self.trace.encode() if continue_trace(self.trace) is not None else None
         made.tenant = self.tenant
         made.upstream = self.upstream
         made.path_params = self.path_params

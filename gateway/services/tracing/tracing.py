@@ -24,9 +24,11 @@ log = logging.getLogger("gateway.tracing")
 class Work:
     """Something that was put off and is done now; see `Tracing.work`."""
 
-    __slots__ = ("error", "traceparent")
+    __slots__ = ("attributes", "error", "traceparent")
 
     def __init__(self, traceparent: bytes) -> None:
+        self.attributes: dict[str, Any] = {}
+        """Of the span; for what is not known when it begins."""
         self.traceparent = traceparent
         """For ``Request.trace`` of what is sent."""
         self.error = ""
@@ -142,6 +144,7 @@ class Tracing:
             span.ended = monotonic_ns() + trace.offset
             if work.error:
                 span.error = span.attributes["error.type"] = work.error
+            span.attributes.update(work.attributes)
             trace.spans.append(span)
             trace.close(keep=trace.sampled or bool(work.error and tracer.options.errors))
 
