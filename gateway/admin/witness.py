@@ -44,13 +44,13 @@ class Witness:
         if not self._audit.enabled:
             return await handler(request)
         response = await handler(request)
-        changes = request.method not in _SAFE
-        if not changes and response.status not in _TURNED_AWAY:
+        changes, turned_away = request.method not in _SAFE, response.status in _TURNED_AWAY
+        if not changes and not turned_away:
             return response
         event = self._event(request, response.status)
-        if not changes:
-            self._audit.record(event)
-        elif not await self._audit.record_and_wait(event) and self._audit.refusing and request.path != _REPAIRS:
+        if turned_away or (request.path == _REPAIRS and self._audit.refusing):
+            self._audit.record(event)  # strangers must not have the disk work for each of their requests
+        elif not await self._audit.record_and_wait(event) and self._audit.refusing:
             return _unrecorded("It was done, and there is no record of it yet.")
         return response
 

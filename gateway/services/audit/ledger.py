@@ -68,6 +68,7 @@ class Ledger:
                 if self.head is None:  # later a folder that is gone is one that somebody took away, or not mounted
                     self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
                 self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.FILE_MODE)
+                self._hand_over(self._descriptor)
             with files.locked(self._descriptor):
                 if files.is_open_as(self._descriptor, path):
                     yield
@@ -127,8 +128,15 @@ class Ledger:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._file = os.open(self.folder / name, flags, files.FILE_MODE)
         self._name = name
+        self._hand_over(self._file)
         if new and self._fsync:
             _sync_folder(self.folder)
+
+    def _hand_over(self, descriptor: int) -> None:
+        """What a command of root's begins belongs to the gateway, or the gateway could not go on with it."""
+        if os.geteuid() == 0:
+            owner = self.folder.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def _begins(self, name: str, chain_id: str) -> Event:
         return _note("begin", name, Result.SUCCESS, {"chain": chain_id, "format": FORMAT})

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.services.audit import files
 from gateway.services.audit.chain import Keys
-from gateway.services.audit.event import Event, Writer
+from gateway.services.audit.event import Event, Kind, Result, Writer
 from gateway.services.audit.ledger import Ledger
 from gateway.services.audit.trail import Trail, state_of
 from gateway.services.masking import Masking
@@ -39,6 +39,12 @@ def ledger_of(options: TrailOptions, masking: Masking) -> tuple[Ledger, Writer]:
     """The writing end of a trail, not yet open. Raises ValueError for keys that will not do."""
     writer = Writer(options.instance, masking, options.identity_key)
     return Ledger(options.path, Keys(options.secrets), writer, fsync=options.fsync), writer
+
+
+def _moved(options: TrailOptions | None) -> Event:
+    """The last word of a trail that is no longer written."""
+    where = str(options.path) if options is not None else "off"
+    return Event(Kind.GATEWAY, "trail", where, Result.SUCCESS, actor="gateway")
 
 
 class Audit:
@@ -155,6 +161,8 @@ class Audit:
         if self._next is None:
             return
         old = self._trail
+        if old is not None and self._owner:
+            old.record(_moved(self._next[0]))
         (self.options, self._trail), self._next = self._next, None
         if old is not None:
             self._retire(old)
