@@ -49,6 +49,7 @@ class Upkeep:
         self._topics: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
         self._swept_at = -SWEEP
+        self._told = asyncio.Event()
         self._metrics(metrics)
 
     def _metrics(self, metrics: Metrics) -> None:
@@ -70,6 +71,7 @@ class Upkeep:
         if kept is not self._kept:
             self.tallies, self.error, self._swept_at = (), "", -SWEEP
         self._kept, self._topics = kept, frozenset(topics)
+        self._told.set()
         if kept is not None and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="upkeep of the durable queue")
 
@@ -85,7 +87,18 @@ class Upkeep:
             kept = self._kept
             if kept is not None:
                 await self._look(kept)
-            await self._clock.sleep(LOOK)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Until it is time for another look, or a reload has changed what there is to look at."""
+        told = asyncio.ensure_future(self._told.wait())
+        slept = asyncio.ensure_future(self._clock.sleep(LOOK))
+        try:
+            await asyncio.wait((told, slept), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            slept.cancel()
+        self._told.clear()
 
     async def _look(self, kept: Openable) -> None:
         try:
