@@ -164,12 +164,12 @@ def open_file(path: Path, migrations: Migrations = MIGRATIONS, *, make: bool = T
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
+    version_of(connection, path, len(migrations))  # before anything of what is not ours is changed
     if not connection.execute("PRAGMA page_count").fetchone()[0]:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # means something only before the first table
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise QueueUnavailable(f"{path} cannot be opened: its file system does not do write-ahead logging")
-    version = version_of(connection, path, len(migrations))
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Looked at again under the lock: another process may have migrated it meanwhile.
