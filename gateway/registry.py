@@ -55,6 +55,12 @@ def _bundled() -> tuple[str, ...]:
     )
 
 
+def built_in() -> tuple[str, ...]:
+    """Plugins whose step in the log pipeline every route gets though no file names them (``plugins.BUILT_IN``)."""
+    bundled()
+    return tuple(getattr(importlib.import_module("plugins"), "BUILT_IN", ()))
+
+
 @cache
 def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}

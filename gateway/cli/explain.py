@@ -100,6 +100,8 @@ def lines(told: dict[str, Any]) -> Iterator[str]:
     if "route" not in told:
         return
     yield from _block("chain", [_entry(entry) for entry in told["chain"]] or ["no plugin"])
+    built_in = [f"{name}, built in (`defaults: {{masking: off}}` leaves it out)" for name in told["masked_by"]]
+    yield from _block("masked by", built_in)
     yield from _block("left out", [f"{each['id']}  {each['why']}  ({each['place']})" for each in told["left_out"]])
     if "redirect" in told:
         yield from _block("redirect", [f"{told['redirect']['status']} to {told['redirect']['location']}"])

@@ -148,6 +148,7 @@ class Explanation:
             for number, (path, entry) in enumerate(entries_of(self._config, route, place), 1)
         ]
         self.told["left_out"] = list(self._left_out(place, route))
+        self.told["masked_by"] = [*self._config.built_in_of(route)]
         if any(entry["answers"] and entry["runs"] for entry in chain):
             return
         policy = policy_of(route.match)

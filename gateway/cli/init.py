@@ -50,6 +50,11 @@ upstreams:
     retry: {{attempts: 2, budget: 20%}} # never for what may not be done twice
     #health: {{active: {{path: /healthz, interval: 10s}}}} # a path that answers 200 while all is well
 
+defaults:
+  plugins:
+    - plugin: pii_masking # no secrets and no personal data in logs, traces and stored requests
+      #with: {{countries: [de, at, ch]}} # whose numbers of persons are looked for; of 42 unless said otherwise
+
 routes:
   # The most specific match wins, wherever it stands. Requests go down a list of plugins, answers come up.
   #- name: api

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from gateway import registry
 from gateway.config.audit import Audit
 from gateway.config.entry import AnyEntry, Entry, PluginEntry, When
 from gateway.config.listener import Admin, Limits, Listener, ListenerTls, limits_for
@@ -87,6 +88,14 @@ class Defaults(Settings):
     plugins: tuple[Entry, ...] = Field(
         default=(),
         description="Outermost in every route's list, in this order; a route may leave some out (`without`).",
+    )
+
+    masking: Literal["on", "off"] = Field(
+        default="on",
+        description="`on`: what people see of requests (logs, traces, audit, stored requests) is masked as "
+        "`pii_masking` does without settings, on every route that neither has a `pii_masking` of its own, nor gets one "
+        "by `plugins`, nor is `without` it. It costs requests nothing but their line in the log. Secrets by name are "
+        "not shown in traces, audit and stored requests even when `off`.",
     )
 
 
@@ -214,6 +223,15 @@ class Config(Settings):
         """The deadlines in force for a route's requests to an upstream. Raises KeyError for one that is not there."""
         general = self.upstreams[upstream].timeout
         return general if route.timeout is None else route.timeout.over(general)
+
+    def built_in_of(self, route: Route | None = None) -> tuple[str, ...]:
+        """Plugins that no list names and that yet mask a route's lines; without a route, those of no route."""
+        if self.defaults.masking == "off":
+            return ()
+        lists = self.defaults.plugins + (route.plugins if route is not None else ())
+        named = {entry.plugin for entry in lists if isinstance(entry, PluginEntry)}
+        named.update(route.without if route is not None else ())
+        return tuple(name for name in registry.built_in() if name not in named)
 
     def entries_of(self, route: Route) -> tuple[PluginEntry | AnyEntry, ...]:
         """A route's effective list, outermost first: the defaults it keeps, then its own. ``mode: off`` is left out."""

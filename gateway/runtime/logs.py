@@ -32,7 +32,7 @@ def log_processors(runtime: Runtime) -> Processors:
     Equal processors run once: ten thousand routes with one default do not mean ten thousand passes.
     """
     found = ((instance.route, instance.plugin.log_processor()) for instance in runtime.instances.values())
-    return _by_route(found, [route.name for route in runtime.routes])
+    return _by_route(found, runtime.config, runtime.services.ports)
 
 
 def processors_of(config: Config, metrics: Metrics | None = None) -> Processors:
@@ -68,7 +68,7 @@ def processors_of(config: Config, metrics: Metrics | None = None) -> Processors:
     ]
     lists += [(route.name, config.entries_of(route)) for route in config.routes]
     found = ((owner, processor_of(owner, entry)) for owner, entries in lists for entry in _single(entries))
-    return _by_route(found, [route.name for route in config.routes])
+    return _by_route(found, config, ports)
 
 
 def masking_of(config: Config, metrics: Metrics | None = None) -> Masking:
@@ -86,9 +86,9 @@ def _single(entries: Iterable[PluginEntry | AnyEntry]) -> Iterable[PluginEntry]:
             yield entry
 
 
-def _by_route(found: Iterable[tuple[str, LogProcessor | None]], routes: list[str]) -> Processors:
+def _by_route(found: Iterable[tuple[str, LogProcessor | None]], config: Config, ports: Ports) -> Processors:
     everywhere: dict[LogProcessor, None] = {}
-    of_routes: dict[str, dict[LogProcessor, None]] = {name: {} for name in routes}
+    of_routes: dict[str, dict[LogProcessor, None]] = {route.name: {} for route in config.routes}
     for owner, processor in found:
         if processor is None:
             continue
@@ -96,4 +96,25 @@ def _by_route(found: Iterable[tuple[str, LogProcessor | None]], routes: list[str
         # One of an upstream's attempt chain belongs to no route's lines alone.
         for name in (owner,) if owner in of_routes else of_routes:
             of_routes[name][processor] = None
+    _add_built_in(everywhere, of_routes, config, ports)
     return tuple(everywhere), {name: tuple(each) for name, each in of_routes.items()}
+
+
+def _add_built_in(
+    everywhere: dict[LogProcessor, None], of_routes: dict[str, dict[LogProcessor, None]], config: Config, ports: Ports
+) -> None:
+    """Last, so that what a route has of its own comes first, such as tokens in place of values."""
+    made = {name: _built_in(name, ports) for name in config.built_in_of()}
+    for processor in made.values():
+        if processor is not None:
+            everywhere[processor] = None
+    for route in config.routes if made else ():
+        for name in config.built_in_of(route):
+            if (processor := made[name]) is not None:
+                of_routes[route.name][processor] = None
+
+
+def _built_in(name: str, ports: Ports) -> LogProcessor | None:
+    plugin = registry.find(name)
+    settings = plugin.settings_type.model_validate({})
+    return plugin(settings, Context(ports, route="", plugin=name, id=name)).log_processor()

@@ -17,6 +17,7 @@ def effective_routes(config: Config) -> list[dict[str, Any]]:
             "name": route.name,
             "match": route.match.model_dump(mode="json", exclude_defaults=True),
             "chain": effective_chain(config.entries_of(route)),
+            "masked_by": [*config.built_in_of(route)],
             "upstream": route.upstream,
             "split": [share.model_dump(mode="json") for share in route.split],
         }

@@ -36,6 +36,7 @@ not taken robots: path /users/5 does not match /robots.txt
           moved: path /users/5 does not match /old/
 chain     1. headers  from defaults, rich.yaml:5:7
              {"response": {"remove": ["Server"]}}
+masked by pii_masking, built in (`defaults: {masking: off}` leaves it out)
 left out  general  mode: off  (rich.yaml:7:7)
 upstream  users  (rich.yaml:16:3): the route's upstream
 target    http://10.0.1.3:80: consistent_hash by header X-User: as long as it is well
@@ -58,6 +59,7 @@ chain     1. headers  from defaults, rich.yaml:5:7
              {"response": {"remove": ["Server"]}}
           2. size_limit  [shadow]  when {"methods": ["POST"]}: holds  from route, rich.yaml:33:9
              {"json": "1KB"}
+masked by pii_masking, built in (`defaults: {masking: off}` leaves it out)
 left out  general  mode: off  (rich.yaml:7:7)
 upstream  old  (rich.yaml:11:3): split; sticky by cookie:sid, which this request does not have (yet), so drawn\
   gets 90% of such requests
@@ -90,6 +92,7 @@ not taken robots: path /old/ does not match /robots.txt
           user: host is not given, not *.example.com
 chain     1. headers  from defaults, rich.yaml:5:7
              {"response": {"remove": ["Server"]}}
+masked by pii_masking, built in (`defaults: {masking: off}` leaves it out)
 left out  general  mode: off  (rich.yaml:7:7)
 redirect  308 to /shop/
 """,
@@ -106,6 +109,7 @@ not taken shop: path /robots.txt does not match /shop/
           user: host is not given, not *.example.com
 chain     1. respond  from route, rich.yaml:43:15  answers by itself
              {"body": "x"}
+masked by pii_masking, built in (`defaults: {masking: off}` leaves it out)
 left out  headers  the route is without it  (rich.yaml:5:7)
           general  mode: off  (rich.yaml:7:7)
 upstream  none is asked: a plugin answers

@@ -26,7 +26,7 @@ def test_from_init_to_stop(here: Path, gateway: Callable[..., Any], start: Calla
     file = here / "gateway.yaml"
     file.write_text(file.read_text().replace("127.0.0.1:9901", "127.0.0.1:0"))
     checked = gateway("check")
-    assert (checked.returncode, checked.stdout) == (0, "ok: 1 route, 1 upstream, 0 plugins\n"), checked.stderr
+    assert (checked.returncode, checked.stdout) == (0, "ok: 1 route, 1 upstream, 1 plugin\n"), checked.stderr
     running = start("run")
     running.wait_for("gateway: configuration from gateway.yaml")
     listening = running.address()

@@ -43,7 +43,7 @@ class Tries(Own):
 
 
 CONFIG = """
-defaults: {plugins: [{plugin: "marking:Alike"}]}
+defaults: {plugins: [{plugin: "marking:Alike"}], masking: off}
 upstreams:
   app: {targets: ["http://127.0.0.1:1"], attempt: [{plugin: "marking:Tries"}]}
 routes:
@@ -97,3 +97,40 @@ async def test_the_runtime_in_force_fills_what_plugins_and_services_hold():
         masking = gateway.services.masking
         assert next(iter(gateway.runtime.instances.values())).plugin.context.masking is masking
         assert masking.processors("b") == log_processors(gateway.runtime)[1]["b"]
+
+
+ROUTES = """
+routes:
+  - {name: a, match: {path: /a/}, plugins: [{plugin: respond}]}
+  - {name: b, match: {path: /b/}, plugins: [{plugin: pii_masking, with: {countries: []}}, {plugin: respond}]}
+  - {name: c, match: {path: /c/}, plugins: [{plugin: pii_masking, mode: off}, {plugin: respond}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("defaults", "counts"),
+    [
+        pytest.param("", {"a": 1, "b": 1, "c": 0, None: 2}, id="without a word"),
+        pytest.param("defaults: {masking: off}", {"a": 0, "b": 1, "c": 0, None: 1}, id="off"),
+        pytest.param("defaults: {plugins: [{plugin: pii_masking}]}", {"a": 1, "b": 2, "c": 1, None: 2}, id="by name"),
+        pytest.param("defaults: {plugins: [{plugin: pii_masking, mode: off}]}", {"a": 0, "b": 1, None: 1}, id="not"),
+        pytest.param("defaults: {plugins: [{plugin: headers}]}", {"a": 1, "c": 0}, id="other defaults"),
+    ],
+)
+def test_masking_is_built_in_where_nothing_is_said_of_it(defaults, counts):
+    masking = masking_of(load_text(defaults + ROUTES).config)
+    assert {route: len(masking.processors(route)) for route in counts} == counts
+
+
+def test_a_route_may_be_without_what_is_built_in():
+    text = ROUTES.replace("path: /a/}", "path: /a/}, without: [pii_masking]")
+    assert masking_of(load_text(text).config).processors("a") == ()
+
+
+async def test_what_is_built_in_masks_the_lines_of_a_running_gateway():
+    async with running(ROUTES) as gateway:
+        masking = gateway.services.masking
+        line = {"msg": "mail from ada@shop.example", "client": "203.0.113.9"}
+        assert masking.line(dict(line), "a") == {"msg": "mail from [email]", "client": "203.0.113.0"}
+        assert masking.line(dict(line), "c") == line
+        assert masking.line(dict(line))["msg"] == "mail from [email]"
