@@ -11,9 +11,10 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-import msgspec
 from aiohttp import web
 
+from gateway.admin.answers import as_json, problem
+from gateway.admin.desk import Desk
 from gateway.admin.readiness import readiness
 from gateway.admin.visitor import Visitors
 from gateway.admin.witness import Witness
@@ -21,11 +22,11 @@ from gateway.config.dump import dump_masked
 from gateway.config.listener import Admin
 from gateway.config.load import Loaded
 from gateway.services.audit import Audit
+from gateway.services.masking import Masking
 from gateway.services.metrics import Snapshot, merge, render
+from gateway.services.queue import Queue
 
 log = logging.getLogger("gateway.admin")
-
-_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class Gateway(Protocol):
@@ -49,6 +50,15 @@ class Gateway(Protocol):
     @property
     def checks(self) -> dict[str, dict[str, Any]]:
         """Results of ``health.checks``."""
+        ...
+
+    @property
+    def masking(self) -> Masking:
+        """What data goes through before operators see it."""
+        ...
+
+    async def queue(self) -> Queue:
+        """The durable queue. Raises RuntimeError without one, QueueUnavailable or QueueUrlError if it cannot open."""
         ...
 
     async def snapshots(self) -> list[Snapshot]:
@@ -94,9 +104,7 @@ class AdminServer:
     ) -> None:
         """Listen. Raises OSError."""
         witness = Witness(self._gateway.audit, settings)
-        application = web.Application(
-            middlewares=[witness.recording, _guarded(settings), witness.holding]
-        )
+        application = web.Application(middlewares=[witness.recording, _guarded(settings), witness.holding])
         self._routes(application)
         if settings.cors is not None:
             _allow_origins(application, settings.cors.origins)
@@ -131,6 +139,7 @@ class AdminServer:
         router.add_get("/workers", self._show_workers)
         router.add_get("/errors", self._show_errors)
         router.add_post("/reload", self._reload)
+        Desk(self._gateway).add_routes(router)
         router.add_route("*", "/plugins/{route}/{id}/{name}", self._plugin)
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -138,34 +147,35 @@ class AdminServer:
         return web.Response(body=body, headers={"Content-Type": media_type})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        return _json({"status": "ok"})
+        return as_json({"status": "ok"})
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         gateway = self._gateway
         statuses = await gateway.statuses()
         outcome, trail = gateway.reload_outcome(), gateway.audit.state()
         report = readiness(gateway.loaded.config, statuses, gateway.checks, outcome, gateway.stopping, trail)
-        return _json(report, status=200 if report["ready"] else 503)
+        return as_json(report, status=200 if report["ready"] else 503)
 
     async def _show_routes(self, _request: web.Request) -> web.Response:
-        return _json({"routes": self._gateway.chains()})
+        return as_json({"routes": self._gateway.chains()})
 
     async def _show_upstreams(self, _request: web.Request) -> web.Response:
-        return _json({"workers": [{k: s[k] for k in ("worker", "upstreams")} for s in await self._gateway.statuses()]})
+        statuses = await self._gateway.statuses()
+        return as_json({"workers": [{key: each[key] for key in ("worker", "upstreams")} for each in statuses]})
 
     async def _show_config(self, _request: web.Request) -> web.Response:
         loaded = self._gateway.loaded
-        return _json({"digest": loaded.digest, "files": loaded.files, "config": dump_masked(loaded.config)})
+        return as_json({"digest": loaded.digest, "files": loaded.files, "config": dump_masked(loaded.config)})
 
     async def _show_workers(self, _request: web.Request) -> web.Response:
-        return _json({"workers": await self._gateway.statuses()})
+        return as_json({"workers": await self._gateway.statuses()})
 
     async def _show_errors(self, _request: web.Request) -> web.Response:
-        return _json({"errors": await self._gateway.errors()})
+        return as_json({"errors": await self._gateway.errors()})
 
     async def _reload(self, _request: web.Request) -> web.Response:
         ok = await self._gateway.reload()
-        return _json(self._gateway.reload_outcome(), status=200 if ok else 409)
+        return as_json(self._gateway.reload_outcome(), status=200 if ok else 409)
 
     async def _plugin(self, request: web.Request) -> web.Response:
         match = request.match_info
@@ -174,10 +184,10 @@ class AdminServer:
                 match["route"], match["id"], match["name"], request.method, dict(request.query)
             )
         except LookupError:
-            return _problem(404, "not_found", "No plugin has a view of this name for this method.")
+            return problem(404, "not_found", "No plugin has a view of this name for this method.")
         except ValueError as error:
-            return _problem(400, "bad_request", str(error))
-        return _json({"workers": answers})
+            return problem(400, "bad_request", str(error))
+        return as_json({"workers": answers})
 
 
 def _guarded(settings: Admin) -> Any:
@@ -188,20 +198,20 @@ def _guarded(settings: Admin) -> Any:
     async def guard(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
         refusal = visitors.refusal(request.method, request.path, request.scheme, request.headers)
         if refusal is not None:
-            answer = _problem(refusal.status, refusal.code, refusal.detail)
+            answer = problem(refusal.status, refusal.code, refusal.detail)
             if refusal.status == 401:
                 answer.headers["WWW-Authenticate"] = 'Bearer realm="sidegate admin"'
             return answer
         try:
             return await handler(request)
         except web.HTTPException as error:
-            answer = _problem(error.status, error.reason.lower().replace(" ", "_"), error.reason)
+            answer = problem(error.status, error.reason.lower().replace(" ", "_"), error.reason)
             if "Allow" in error.headers:
                 answer.headers["Allow"] = error.headers["Allow"]
             return answer
         except Exception:
             log.exception("unhandled error in the admin API")
-            return _problem(500, "internal_error", "The log says more.")
+            return problem(500, "internal_error", "The log says more.")
 
     return guard
 
@@ -218,13 +228,3 @@ def _allow_origins(application: web.Application, origins: tuple[str, ...]) -> No
     for route in list(application.router.routes()):
         if route.method != "*":
             cors.add(route)
-
-
-def _json(value: Any, *, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=_encode(value) + b"\n", content_type="application/json")
-
-
-def _problem(status: int, code: str, detail: str) -> web.Response:
-    document = {"type": "about:blank", "title": code.replace("_", " ").capitalize(), "status": status}
-    body = _encode({**document, "code": code, "detail": detail})
-    return web.Response(status=status, body=body, content_type="application/problem+json")

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "init": "write a configuration to start from",
     "proxy": "stand in front of one service, without any file",
     "health": "ask a running gateway whether it is ready",
+    "inbox": "look at what is kept durably, deliver it again, take it out, copy it",
     "audit": "verify, export and show the audit trail",
     "plugins": "list the plugins, or one plugin's settings",
     "schema": "print the JSON Schema of configuration files, for editors",

@@ -22,6 +22,7 @@ from gateway.services.audit import Audit
 from gateway.services.log import process
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics, Snapshot, alone
+from gateway.services.queue import Queue
 from gateway.services.unhandled import Unhandled, catch_the_rest, merged
 from gateway.supervisor.effective import effective_routes
 from gateway.supervisor.outlets import abandon_own_log, begin_own_log, commit_own_log, prepare_own_log, reopen_own_log
@@ -71,6 +72,10 @@ class RunningGateway:
     def checks(self) -> dict[str, dict[str, Any]]:
         """Results of ``health.checks``."""
         return self._checks.results
+
+    async def queue(self) -> Queue:
+        """The durable queue."""
+        return await self.workforce.queue()
 
     async def snapshots(self) -> list[Snapshot]:
         """Every worker's counters, and this process's own."""

@@ -24,8 +24,11 @@ from gateway.config.address import Address
 from gateway.config.listener import Listener
 from gateway.config.load import Loaded
 from gateway.reload import Refused
+from gateway.runtime.durable import Durable
 from gateway.server.listener import bind
-from gateway.services.metrics import OTHER, Snapshot, merge
+from gateway.services.clock import Clock
+from gateway.services.metrics import OTHER, Metrics, Snapshot, merge
+from gateway.services.queue import Queue
 from gateway.supervisor.child import packed
 from gateway.supervisor.control import Line, Refusal
 from gateway.supervisor.workforce import census
@@ -70,6 +73,8 @@ class Processes:
         self._files: dict[str, int] = {}
         """Unix sockets and their inodes, to be removed at the end."""
         self._closing = False
+        self._durable = Durable(Clock(), Metrics(), owner=False)
+        """The queue, for operators; the workers have their own."""
         self.addresses: list[str] = []
 
     # -- starting ----------------------------------------------------------------------------------------------
@@ -299,6 +304,14 @@ class Processes:
             for sock in child.sockets:
                 sock.close()
 
+    async def queue(self) -> Queue:
+        """Opened by whoever asks first, and another one after a reload that named another."""
+        durable = self._durable
+        await durable.prepare(self._loaded.config)
+        durable.commit(())
+        await durable.settle()
+        return await durable.get()
+
     async def close(self) -> None:
         """End every worker: asked first, then killed. Idempotent."""
         self._closing = True
@@ -307,6 +320,7 @@ class Processes:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._durable.close()
 
 
 async def _end(child: _Child) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from gateway.config.load import Loaded
 from gateway.services.metrics import Snapshot, alone
+from gateway.services.queue import Queue
 from gateway.supervisor.worker import Worker
 
 
@@ -42,6 +43,10 @@ class Workforce(Protocol):
 
     async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
         """What every worker's instance of a plugin answers. Raises LookupError."""
+        ...
+
+    async def queue(self) -> Queue:
+        """The durable queue, for operators. Raises RuntimeError if there is none, or what opening it raises."""
         ...
 
     async def reopen_logs(self) -> None:
@@ -103,6 +108,10 @@ class InProcess:
     async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
         """What the plugin answers."""
         return [await self._worker.plugin_view(route, id, name, method, query)]
+
+    async def queue(self) -> Queue:
+        """The worker's."""
+        return await self._worker.services.queue()
 
     async def reopen_logs(self) -> None:
         """Begin new log files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import os
@@ -9,10 +10,18 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from gateway.cli import main
+from gateway.services.clock import Clock
+from gateway.services.queue import Attempt, Draft, Queue, State
+from gateway.services.queue.message import VERSION, KeptRequest
+from gateway.services.queue.opening import QueueSettings, open_queue
 
 WAIT = 30
 """Seconds, for what takes one."""
@@ -162,3 +171,79 @@ def service() -> Iterator[str]:
     server.shutdown()
     thread.join(WAIT)
     server.server_close()
+
+
+BODY = b'{"id": "evt_1", "password": "s3cr3t"}'
+"""Of every request that is kept."""
+
+
+def kept_request(number: int) -> bytes:
+    fields = [(b"Content-Type", b"application/json"), (b"Authorization", b"Bearer s3cr3t")]
+    return KeptRequest(
+        VERSION, "POST", "/hooks", "", "shop.example", "https", fields, BODY, time.time(), f"r{number}"
+    ).pack()
+
+
+class Kept:
+    """A configuration, its queue, and the command."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.path = folder / "kept" / "queue.db"
+        self.file = folder / "gateway.yaml"
+        self.file.write_text(
+            f"admin: off\nstores: {{durable: 'sqlite://{self.path}'}}\n"
+            "upstreams: {u: {targets: ['http://127.0.0.1:9']}}\n"
+            "routes: [{name: all, match: {path: /}, upstream: u}]\n"
+        )
+        self._capsys = capsys
+
+    def on_queue(self, work: Callable[[Queue], Coroutine[Any, Any, Any]]) -> Any:
+        """What a gateway would do."""
+
+        async def run() -> Any:
+            queue = await open_queue(f"sqlite://{self.path}", QueueSettings(), Clock())
+            try:
+                return await work(queue)
+            finally:
+                await queue.close()
+
+        return asyncio.run(run())
+
+    def fill(self) -> list[str]:
+        """Three dead letters of two routes, and one item that waits."""
+
+        async def put(queue: Queue) -> list[str]:
+            ids = []
+            for number, (route, status) in enumerate((("stripe", 503), ("stripe", 410), ("github", 503))):
+                attempt = Attempt(1, time.time(), 0.1, status, "bad_gateway" if status == 503 else "gone")
+                labels = {"route": route, "event": f"evt_{number}"}
+                draft = Draft(
+                    f"inbox/{route}/inbox",
+                    kept_request(number),
+                    labels=labels,
+                    subject="alice",
+                    state=State.DEAD,
+                    last=attempt,
+                )
+                ids.append((await queue.put(draft)).id)
+            ids.append((await queue.put(Draft("inbox/stripe/inbox", kept_request(9), labels={"route": "stripe"}))).id)
+            return ids
+
+        found: list[str] = self.on_queue(put)
+        return found
+
+    def __call__(self, action: str, *words: str) -> tuple[int, str, str]:
+        """Exit code, what was printed, and what was told."""
+        code = main(["inbox", action, *words, "-c", str(self.file)])
+        said = self._capsys.readouterr()
+        return code, said.out, said.err
+
+    def states(self) -> dict[str, str]:
+        code, out, _ = self("list", "--json")
+        assert code == 0
+        return {each["id"]: each["state"] for each in json.loads(out)["items"]}
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Kept:
+    return Kept(tmp_path, capsys)
