@@ -55,6 +55,8 @@ log = logging.getLogger("gateway.queue")
 
 CHUNK: Final = 200
 """Items that one script settles, renews, takes or sweeps: Redis does nothing else meanwhile."""
+GONE = 86_400.0
+"""Seconds after which a replica that holds nothing and asks for nothing is forgotten."""
 FAREWELL: Final = 5.0
 """Seconds that closing waits for what was handed in."""
 T = TypeVar("T")
@@ -276,7 +278,8 @@ class StreamsQueue:
             gone = CHUNK
             while gone >= CHUNK:
                 tag = self._topics.tag(name)
-                gone = await self._topics.run(tag, SWEEP, micros(self._settings.retention), CHUNK)
+                span = micros(self._settings.retention)
+                gone = await self._topics.run(tag, SWEEP, span, CHUNK, int(GONE * 1000))
                 swept += gone
         await self._judge()
         return swept

@@ -1,4 +1,4 @@
--- ARGV: now, retention (µs), how many. → how many have had their time and were deleted
+-- ARGV: now, retention (µs), how many, for how long a replica has not asked that is gone (ms). → how many have had their time and were deleted
 local swept = 0
 for _, pair in ipairs({{DIED, now - tonumber(ARGV[2])}, {ENDS, now}}) do
   for _, id in ipairs(call('ZRANGEBYSCORE', pair[1], '-inf', pair[2], 'LIMIT', 0, ARGV[3])) do
@@ -6,11 +6,11 @@ for _, pair in ipairs({{DIED, now - tonumber(ARGV[2])}, {ENDS, now}}) do
     swept = swept + 1
   end
 end
--- Replicas that are gone: nothing is in their hands, and they have not asked for a day.
+-- Replicas that are gone: nothing is in their hands, and they have not asked for long.
 local consumers = redis.pcall('XINFO', 'CONSUMERS', STREAM, GROUP)
 for _, consumer in ipairs(consumers.err and {} or consumers) do
   local about = {}
   for position = 1, #consumer, 2 do about[consumer[position]] = consumer[position + 1] end
-  if about.pending == 0 and about.idle > 86400000 then call('XGROUP', 'DELCONSUMER', STREAM, GROUP, about.name) end
+  if about.pending == 0 and about.idle >= tonumber(ARGV[4]) then call('XGROUP', 'DELCONSUMER', STREAM, GROUP, about.name) end
 end
 return swept

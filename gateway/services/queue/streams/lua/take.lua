@@ -14,8 +14,9 @@ local function hand_out(id)
   taken[#taken + 1] = item
 end
 
--- Few large items are as much work as many small ones: how many more to hand out.
-local function wanted() return bytes < 4194304 and math.min(limit - #taken, 16) or 0 end
+-- Few large items are as much work as many small ones: how many more to hand out, begun small since their sizes show
+-- only as they are read.
+local function wanted() return bytes < 4194304 and math.min(limit - #taken, math.max(#taken, 1), 16) or 0 end
 
 -- Those whose lease ran out, from whoever had them.
 for _, id in ipairs(call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, limit)) do
