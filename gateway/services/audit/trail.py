@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import threading
 import time
@@ -64,7 +65,7 @@ class Trail:
         self._unsaid = 0
         """Of the lost, those that no record tells of yet."""
         self._put = self._on_disk = 0
-        self._waiting: list[tuple[int, Callable[[], object]]] = []
+        self._waiting: list[tuple[int, Callable[[bool], object]]] = []
         self._some = threading.Event()
         self._hurry = threading.Event()
         self._lock = threading.Lock()
@@ -114,16 +115,19 @@ class Trail:
             self._thread.start()
 
     async def record_and_wait(self, event: Event, patience: float = PATIENCE) -> bool:
-        """As `record`, and wait until it is on the disk. False if it is not after ``patience`` seconds."""
+        """As `record`, and wait until it is on the disk.
+
+        False if it is not after ``patience`` seconds, or as soon as a write has failed; it may get there later.
+        """
         number = self.record(event)
         if not number:
             return False
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        done: asyncio.Future[bool] = loop.create_future()
 
-        def tell() -> None:
+        def tell(held: bool) -> None:
             if not done.done():
-                done.set_result(None)
+                done.set_result(held)
 
         with self._lock:
             if self._on_disk >= number:
@@ -132,10 +136,9 @@ class Trail:
         self._hurry.set()
         try:
             async with asyncio.timeout(patience):
-                await done
+                return await done
         except TimeoutError:
             return False
-        return True
 
     # -- the thread --------------------------------------------------------------------------------------------
 
@@ -187,11 +190,7 @@ class Trail:
             self._on_disk += len(batch)
             ready = [tell for number, tell in self._waiting if number <= self._on_disk]
             self._waiting = [each for each in self._waiting if each[0] > self._on_disk]
-        for tell in ready:
-            try:
-                tell()
-            except RuntimeError:  # its loop is closed: nobody waits any more
-                continue
+        _tell_all(ready, held=True)
         return True
 
     def _failed(self, error: OSError) -> None:
@@ -200,6 +199,9 @@ class Trail:
         if not self.problem:
             log.error("the audit trail cannot be written: %s", error.strerror or error)
         self.problem = error.strerror or type(error).__name__
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        _tell_all([tell for _, tell in waiting], held=False)
 
     def _retain(self) -> None:
         now = time.monotonic()
@@ -229,6 +231,12 @@ class Trail:
         if not self.flush():
             log.error("%d records of the audit trail were not written: %s", len(self._queue), self.problem)
         self.ledger.close()
+
+
+def _tell_all(waiting: list[Callable[[bool], object]], *, held: bool) -> None:
+    for tell in waiting:
+        with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits any more
+            tell(held)
 
 
 def _lost(count: int) -> Event:

@@ -121,11 +121,10 @@ async def test_what_finds_no_room_is_counted_and_a_record_tells_of_it(make: Any,
     assert len(disk.told) == 5
 
 
-async def test_a_full_disk_is_tried_again(make: Any, disk: Disk, event: Any, until: Any):
+async def test_a_full_disk_is_tried_again(make: Any, disk: Disk, event: Any):
     trail = make()
     disk.error = FULL
-    trail.record(event())
-    await until(lambda: trail.problem, 60)
+    assert await trail.record_and_wait(event(), 600) is False  # at once, not after ten minutes
     assert trail.refusing == "No space left on device"
     assert state_of(trail)["ok"] is False
     assert state_of(trail)["error"] == "No space left on device"
@@ -198,7 +197,7 @@ async def main():
     assert await trail.record_and_wait(event(), 60)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     held = 1
-    while await trail.record_and_wait(event(), 1.0):
+    while await trail.record_and_wait(event(), 60):
         held += 1
     problem = trail.problem
     whole = verify(folder, keys)
