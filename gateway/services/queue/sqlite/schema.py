@@ -3,7 +3,8 @@
 Small rows and large ones are kept apart: `item` is what moves between states and is listed, `payload` is written once
 and deleted once. Partial indexes hold only what a question is asked about, so that a million ready items cost nothing
 to whoever looks for dead letters. What `until` means depends on the state: the end of the lease, when it was buried, or
-when a done item is deleted. Times are whole microseconds: they survive JSON and comparisons exactly.
+when a done item is deleted. Times are whole microseconds: they survive JSON and comparisons exactly. AUTOINCREMENT
+remembers the highest number there ever was: an id that came back would be a duplicate to whoever does the work.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _VERSION_1: Final = """
 CREATE TABLE fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE topic (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
 CREATE TABLE item (
-    seq INTEGER PRIMARY KEY, topic INTEGER NOT NULL, state INTEGER NOT NULL, due INTEGER NOT NULL,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, topic INTEGER NOT NULL, state INTEGER NOT NULL, due INTEGER NOT NULL,
     until INTEGER NOT NULL, lease INTEGER NOT NULL, attempts INTEGER NOT NULL, round INTEGER NOT NULL,
     replays INTEGER NOT NULL, size INTEGER NOT NULL, sealed INTEGER NOT NULL, ord INTEGER, subject INTEGER,
     info TEXT NOT NULL

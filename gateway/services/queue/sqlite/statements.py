@@ -22,7 +22,7 @@ def _fields(*names: str) -> str:
 
 
 TOTAL: Final = "SELECT coalesce(sum(ready + leased + dead + done), 0), coalesce(sum(size), 0) FROM tally"
-LAST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM item"
+LAST_SEQ: Final = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'item'), 0)"
 KNOWN: Final = (
     "SELECT json_group_array(json_array(key, rest, seq)) FROM dedup "
     "WHERE key IN (SELECT value FROM json_each(?1)) AND until > ?2"
