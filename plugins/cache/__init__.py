@@ -331,7 +331,11 @@ class Cache(Plugin[CacheSettings]):
         ``asked_all``: every worker of this gateway does the same.
         """
         self.counts.purges.value += len(purges)
-        return await self.shelf.purge(purges, asked_all=asked_all)
+        named = dict.fromkeys(purges)
+        for purge in purges:
+            if purge.kind in (Kind.URL, Kind.PATTERN) and (kept := self._keys.kept_as(purge.what)) != purge.what:
+                named[Purge(purge.kind, kept, purge.soft)] = None
+        return await self.shelf.purge([*named], asked_all=asked_all)
 
     def admin(self) -> Sequence[AdminView]:
         return views_of(self)

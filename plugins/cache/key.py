@@ -158,6 +158,14 @@ class KeyMaker:
         reduced = self._query(query)
         return [f"{path}?{query}", f"{path}?{reduced}" if reduced else path]
 
+    def kept_as(self, named: str) -> str:
+        """A URL or path that somebody named, with as much of its query as tells answers apart here."""
+        path, mark, query = named.partition("?")
+        if not mark or self._query is None or named.endswith("*"):
+            return named
+        reduced = self._query(query)
+        return f"{path}?{reduced}" if reduced else path
+
     def of(self, request: Request, bits: int = 0) -> tuple[str, str] | None:
         """The key and the URL; None if the request lacks what answers are kept apart by, or says it in two ways."""
         if self._named and misspelt(request, self._named):

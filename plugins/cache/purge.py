@@ -14,12 +14,15 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import urljoin
 
+from gateway.errors import MalformedPath
 from gateway.http import Request, Response
+from gateway.http.path import PathPolicy, normalize
 from plugins.cache.entry import Entry
 
 MOST_URLS: Final = 4096
 MOST_PATTERNS: Final = 256
 MOST_GROUPS: Final = 1024
+_ANY: Final = PathPolicy(encoded_slash=True, path_parameters=True)
 LONGEST: Final = 2048
 """Characters of a ``Location`` that is looked at."""
 
@@ -74,11 +77,20 @@ def url_of(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
         raise ValueError(f"expected a URL with http:// or https://, or a path: {text[:200]}")
-    host, slash, path = rest.partition("/")
-    host = host.lower().removesuffix(":80" if scheme.lower() == "http" else ":443")
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    host = rest[:end].lower().removesuffix(":80" if scheme.lower() == "http" else ":443")
     if not host or "@" in host:
         raise ValueError(f"expected a URL with a host and no user: {text[:200]}")
-    return host + "/" + path.partition("#")[0] if slash else host + "/"
+    return host + _normal(rest[end:].partition("#")[0])
+
+
+def _normal(target: str) -> str:
+    """A path and query with the path as requests have it, in its one form. Raises ValueError."""
+    path, mark, query = target.partition("?")
+    try:
+        return normalize(path, _ANY) + mark + query
+    except MalformedPath as error:
+        raise ValueError(f"no path that requests could have, {error.reason}: {target[:200]}") from None
 
 
 def purge_of(text: str, *, soft: bool) -> Purge:
@@ -89,7 +101,8 @@ def purge_of(text: str, *, soft: bool) -> Purge:
     if what == "*":
         return Purge(Kind.ALL, "", soft)
     if what.startswith("/"):
-        return Purge(Kind.PATTERN, what, soft)
+        star = "*" if what.endswith("*") else ""
+        return Purge(Kind.PATTERN, _normal(what.removesuffix("*")) + star, soft)
     url = url_of(what)
     return Purge(Kind.PATTERN if url.endswith("*") else Kind.URL, url, soft)
 

@@ -3,7 +3,17 @@
 import pytest
 
 from gateway.testing import request
-from plugins.cache.asked import AUTHORIZATION, CONDITION, CONTROL, PRECONDITION, RANGE, bits_of, wishes_of
+from plugins.cache.asked import (
+    AUTHORIZATION,
+    CONDITION,
+    CONTROL,
+    DOUBTFUL,
+    PRECONDITION,
+    RANGE,
+    RETOLD,
+    bits_of,
+    wishes_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +27,10 @@ from plugins.cache.asked import AUTHORIZATION, CONDITION, CONTROL, PRECONDITION,
         pytest.param("If-Match", PRECONDITION, id="If-Match"),
         pytest.param("If-Unmodified-Since", PRECONDITION, id="If-Unmodified-Since"),
         pytest.param("Authorization", AUTHORIZATION, id="Authorization"),
+        pytest.param("If_None_Match", DOUBTFUL, id="what CGI takes for If-None-Match"),
+        pytest.param("X_Anything", 0, id="an underscore in a name that is nobody's concern"),
+        pytest.param("X-HTTP-Method-Override", DOUBTFUL, id="another method"),
+        pytest.param("X-Forwarded-Host", RETOLD, id="another host"),
     ],
 )
 @pytest.mark.parametrize("edited", [False, True], ids=["as it came", "edited by a plugin"])
@@ -41,3 +55,19 @@ def test_bits(name: str, bit: int, edited: bool):
 )
 def test_wishes(text: str, age: float, left: float, satisfied: bool):
     assert wishes_of(request(headers={"Cache-Control": text})).satisfied(age, left) is satisfied
+
+
+@pytest.mark.parametrize(
+    ("value", "bit"),
+    [
+        pytest.param("keep-alive", 0, id="what nearly all send"),
+        pytest.param("Keep-Alive, TE, HTTP2-Settings", 0, id="what is about the connection"),
+        pytest.param("close, Accept-Language", DOUBTFUL, id="a field that the target then does not see"),
+        pytest.param("x" * 300, DOUBTFUL, id="a long one"),
+    ],
+)
+def test_what_connection_names(value: str, bit: int):
+    asked = request(headers={"Connection": value, "Accept-Language": "de"})
+    assert bits_of(asked) == bits_of(asked) == bit
+    asked.edit_headers()
+    assert bits_of(asked) == 0, "gone before we look"

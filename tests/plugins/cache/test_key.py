@@ -66,3 +66,17 @@ def test_what_a_purge_names_is_not_the_key():
     found = keys(key={"headers": ["X"]}).of(request("GET", "/a?b=1", principal="ann", headers={"X": "y"}))
     assert found is not None and found[1] == "gateway.test/a?b=1"
     assert found[0].startswith("http://gateway.test/a?b=1\n")
+
+
+@pytest.mark.parametrize(
+    ("query", "named", "kept"),
+    [
+        pytest.param({}, "a.test/x?b=1", "a.test/x?b=1", id="as it is"),
+        pytest.param({"ignore": ["utm_*"]}, "a.test/x?utm_a=1&b=1", "a.test/x?b=1", id="without what is ignored"),
+        pytest.param({"ignore": ["utm_*"]}, "a.test/x?utm_a=1", "a.test/x", id="with nothing left"),
+        pytest.param({"ignore": ["utm_*"]}, "/x?utm_a*", "/x?utm_a*", id="a prefix stays one"),
+        pytest.param({"sort": True}, "/x?b=1&a=1", "/x?a=1&b=1", id="in its order"),
+    ],
+)
+def test_a_purge_speaks_of_what_is_kept(query: dict[str, object], named: str, kept: str):
+    assert keys(key={"query": query}).kept_as(named) == kept

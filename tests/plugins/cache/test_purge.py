@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.cache.entry import Entry, Place, Since
-from plugins.cache.purge import MOST_PATTERNS, Declared, Kind, Purge, PurgeLog, purge_of, url_of
+from plugins.cache.purge import MOST_PATTERNS, Declared, Kind, Purge, PurgeLog, purge_of, undisturbed, url_of
 
 
 def entry(url: str = "a.test/x", seq: int = 0, groups: str = "") -> Entry:
@@ -102,6 +102,10 @@ def test_it_says_what_looking_at_every_purge_would_say(purges: list[tuple[str, i
         pytest.param("https://a.test:443", Kind.URL, "a.test/", id="a URL without a path"),
         pytest.param("http://a.test:443/", Kind.URL, "a.test:443/", id="another's port"),
         pytest.param("http://a.test/a*", Kind.PATTERN, "a.test/a*", id="a prefix with a host"),
+        pytest.param("http://a.test?b=%7E", Kind.URL, "a.test/?b=%7E", id="a query without a path"),
+        pytest.param("http://a.test/%7Eann/./x", Kind.URL, "a.test/~ann/x", id="as requests have it"),
+        pytest.param("/caf\u00e9*", Kind.PATTERN, "/caf%C3%A9*", id="a path that nobody encoded"),
+        pytest.param("/a%2fb;c", Kind.PATTERN, "/a%2Fb;c", id="what some routes let through"),
     ],
 )
 def test_what_operators_write(text: str, kind: Kind, what: str):
@@ -109,10 +113,26 @@ def test_what_operators_write(text: str, kind: Kind, what: str):
     assert (made.kind, made.what) == (kind, what)
 
 
-@pytest.mark.parametrize("text", ["", "a", "/a b", "/*a", "ftp://a/", "http:///a", "http://a@b/"])
+@pytest.mark.parametrize("text", ["", "a", "/a b", "/*a", "ftp://a/", "http:///a", "http://a@b/", "/%zz", "/../a"])
 def test_what_they_cannot_mean(text: str):
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match=r"expected|no path"):
         purge_of(text, soft=False)
+
+
+def test_who_else_purged_is_known_by_how_often():
+    log, ours = PurgeLog(), [Purge(Kind.URL, "a.test/x")]
+    log.add(Purge(Kind.GROUP, "\ng"))
+    before = log.declared("a.test/x", ("g",))
+    log.add(ours[0])
+    assert undisturbed(before, log.declared("a.test/x", ("g",)), ours)
+    log.add(Purge(Kind.URL, "a.test/y"))
+    assert undisturbed(before, log.declared("a.test/x", ("g",)), ours), "another URL"
+    for other in (ours[0], Purge(Kind.PATTERN, "/x*"), Purge(Kind.GROUP, "\ng"), Purge(Kind.ALL, "", True)):
+        again = PurgeLog()
+        again.add(Purge(Kind.GROUP, "\ng"))
+        again.add(ours[0])
+        again.add(other)
+        assert not undisturbed(before, again.declared("a.test/x", ("g",)), ours)
 
 
 def test_a_fragment_names_nothing():
