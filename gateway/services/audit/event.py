@@ -18,6 +18,9 @@ TEXT: Final = 2048
 LARGEST: Final = 16 * 1024
 """Bytes of a record's own members; what is larger loses its details."""
 
+_RESERVED: Final = frozenset(
+    {"seq", "prev", "kid", "hash", "kind", "ts", "instance", "actor", "action", "resource", "result", "route"}
+)
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -95,6 +98,8 @@ class Writer:
             "action": event.action[:TEXT],
             "resource": event.resource[:TEXT],
         }
+        if not _RESERVED.isdisjoint(details):  # else they would say of the record what it does not say of itself
+            details = {f"of_{name}" if name in _RESERVED else name: value for name, value in details.items()}
         if event.kind is not Kind.CHAIN:
             told = self._masking.attributes({**told, **details}, event.route)
         else:
@@ -105,7 +110,12 @@ class Writer:
         record["result"] = event.result.value
         if event.route is not None:
             record["route"] = event.route
-        return _encode(_clean({**record, **event.facts, **told}))[1:-1]
+        record.update(event.facts)
+        record.update(told)
+        try:
+            return _encode(record)[1:-1]
+        except UnicodeEncodeError:  # bytes that were no UTF-8 (surrogates)
+            return _encode(_clean(record))[1:-1]
 
 
 def timestamp(at: float) -> str:
@@ -120,7 +130,7 @@ def _second(second: int) -> str:
 
 
 def _clean(value: Any) -> Any:
-    """Bytes that were no UTF-8 (surrogates) cannot be written as JSON."""
+    """What stands for bytes that were no UTF-8 cannot be written as JSON."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):

@@ -78,6 +78,12 @@ def test_odd_texts(event: Event, actor: str):
     assert record(event)["actor"] == actor
 
 
+def test_details_say_nothing_in_the_place_of_the_record():
+    told = record(made(details={"kind": "admin", "hash": "0", "actor": "mally", "x": 1}))
+    assert (told["kind"], told["actor"], told["of_actor"], told["x"]) == ("request", "alice", "mally", 1)
+    assert "hash" not in told
+
+
 def test_what_is_too_large_loses_its_details():
     told = record(made(details={f"h{number}": "x" * 2000 for number in range(20)}))
     assert told["cut"] > LARGEST
