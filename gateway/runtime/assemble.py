@@ -29,6 +29,7 @@ from gateway.route.table import RouteTable, policy_of
 from gateway.runtime.behind import Behind, LiveDestination, label_of
 from gateway.runtime.route import LiveRoute, condition_of, destination, redirecting
 from gateway.runtime.telemetry import route_tracing
+from gateway.runtime.timed import both, timed, timing, untold
 from gateway.runtime.traced import deciding, observed, plugins_are_traced
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class Assembly:
         self._old = old
         self._fold = runtime.config.routing.ignore_case
         self._traced = runtime.config.tracing is not None
-        self._observe = observed if plugins_are_traced(runtime.config) else None
+        self._timed = runtime.config.access_log.plugin_time
+        self._observe = both(observed if plugins_are_traced(runtime.config) else None, timed if self._timed else None)
         # A plugin holds on to the store that it was opened with.
         self._old_instances = old.instances if old is not None and old.store == runtime.store else {}
 
@@ -89,7 +91,8 @@ class Assembly:
         instances = await self._instances(label, settings.attempt)
         self._runtime.chains[label] = instances
         # Its attempt chain compares paths, too.
-        key = f"{identity(settings)} {self._fold} {self._traced} {self._observe is not None}"
+        observed_as = (plugins_are_traced(self._config), self._timed) if instances else ()
+        key = f"{identity(settings)} {self._fold} {self._traced} {observed_as}"
         old = self._old.upstreams.get(name) if self._old is not None else None
         kept = all(instance.key in self._old_instances for instance in instances)
         if old is not None and old.key == key and kept:
@@ -118,7 +121,7 @@ class Assembly:
         if not instances:
             return None
         links = [self._link(instance) for instance in instances]
-        return lambda last: compose(links, last, self._runtime.render, self._observe)
+        return lambda last: compose(links, untold(last) if self._timed else last, self._runtime.render, self._observe)
 
     # -- routes ------------------------------------------------------------------------------------------------
 
@@ -134,7 +137,10 @@ class Assembly:
             acts(each.plugin) for each in instances
         ):  # without plugins there is nobody but `Runtime.handle` to see what the end raises
             links = [self._link(instance) for instance in instances]
-            handler = compose(links, handler, self._runtime.render, self._observe)
+            last = untold(handler) if self._timed else handler
+            handler = compose(links, last, self._runtime.render, self._observe)
+        if self._timed:
+            handler = timing(handler)
         if self._traced:
             handler = deciding(handler, route_tracing(self._config, route))
         live = LiveRoute(route.name, handler, self._services.metrics.route(route.name))
