@@ -77,28 +77,8 @@ class AccessLog:
 
     def __call__(self, exchange: Exchange) -> None:
         """Write the line."""
-        if self._chosen:
-            self._choose(exchange)
+        if self._chosen and self._choose(exchange):
             return
-        self._tell(exchange)
-
-    def _choose(self, exchange: Exchange) -> None:
-        """As asked: slow requests told of, a sample taken, times added."""
-        slow = self._slow is not None and self._slow(exchange)
-        share = 1.0 if self._sampling is None or slow else self._sampling(exchange)
-        if not share or isinstance(self.sink, _Nowhere):
-            return
-        spent = exchange.request.spent
-        if share < 1.0 or (self._plugins and spent is not None and spent.plugins is not None):
-            more: dict[str, Any] = {"sampled": share} if share < 1.0 else {}
-            if self._plugins and spent is not None and spent.plugins is not None:
-                more["plugins_ms"] = plugin_times(spent)
-            processors = self._of_routes.get(exchange.request.route.name, self._processors)
-            self._processed(exchange, processors, more)
-        else:
-            self._tell(exchange)
-
-    def _tell(self, exchange: Exchange) -> None:
         request = exchange.request
         processors = self._of_routes.get(request.route.name, self._processors)
         quick = None
@@ -156,6 +136,22 @@ class AccessLog:
             self._whole(exchange, processors)
         else:
             self.sink.write(line)
+
+    def _choose(self, exchange: Exchange) -> bool:
+        """As asked: slow requests told of, a sample taken, times added. Whether nothing is left to do."""
+        slow = self._slow is not None and self._slow(exchange)
+        share = 1.0 if self._sampling is None or slow else self._sampling(exchange)
+        if not share or isinstance(self.sink, _Nowhere):
+            return True
+        spent = exchange.request.spent
+        if share < 1.0 or (self._plugins and spent is not None and spent.plugins is not None):
+            more: dict[str, Any] = {"sampled": share} if share < 1.0 else {}
+            if self._plugins and spent is not None and spent.plugins is not None:
+                more["plugins_ms"] = plugin_times(spent)
+            processors = self._of_routes.get(exchange.request.route.name, self._processors)
+            self._processed(exchange, processors, more)
+            return True
+        return False
 
     def _whole(self, exchange: Exchange, processors: Sequence[Processor]) -> None:
         if processors:

@@ -94,7 +94,8 @@ class Sink:
         self.layout = layout
         self._lines: list[bytes] = []
         self._size = 0
-        self._writing = 0
+        self._room = -1
+        """Bytes that may wait beside those that are being written; none before the thread is there."""
         self._unwritten: list[bytes] = []
         self._pause = 0.0
         self._again_at = 0.0
@@ -111,21 +112,29 @@ class Sink:
 
     def write(self, line: bytes) -> None:
         """Add a line, its line break included. Never blocks; cheap."""
-        size = self._size + len(line)
-        if size + self._writing > MOST or self._closed:
-            self.dropped += 1
-            if not self._overflowing and not self._closed:
-                self._overflowing = True
-                self._say(f"log sink {self} takes no lines in time; what does not fit in {MOST} bytes is dropped")
+        before = self._size
+        size = before + len(line)
+        if size > self._room and not self._has_room(size):
             return
         self._lines.append(line)
         self._size = size
-        if size >= EAGER:
+        if size >= EAGER > before:
             self._wake.set()
-        if self._thread is None:
+
+    def _has_room(self, size: int) -> bool:
+        """Asked for the first line, and when it seems that there is none."""
+        if self._thread is None and not self._closed:
             self._begin()
+        if size <= self._room:
+            return True
+        self.dropped += 1
+        if not self._overflowing and not self._closed:
+            self._overflowing = True
+            self._say(f"log sink {self} takes no lines in time; what does not fit in {MOST} bytes is dropped")
+        return False
 
     def _begin(self) -> None:
+        self._room = MOST
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -153,14 +162,18 @@ class Sink:
                 lines, self._unwritten = self._unwritten + lines, []
             if not lines:
                 return
-            self._writing = sum(map(len, lines))
+            self._occupied(lines)
             try:
                 self._part(lines)
             except Unwritten as left:
                 self._failed(left.lines, left.reason)
             else:
-                self._writing = 0
+                self._occupied(())
                 self._works()
+
+    def _occupied(self, lines: Sequence[bytes]) -> None:
+        if not self._closed:
+            self._room = MOST - sum(map(len, lines))
 
     def _part(self, lines: list[bytes]) -> None:
         while REOPEN in lines:
@@ -196,11 +209,11 @@ class Sink:
         self.failures += 1
         if self.keeps and not self._closed:
             self._unwritten = left
-            self._writing = sum(map(len, left))
+            self._occupied(left)
             self._pause = min(max(self._pause * 2, SHORTEST_PAUSE), LONGEST_PAUSE)
             self._again_at = time.monotonic() + self._pause
         else:
-            self._writing = 0
+            self._occupied(())
             self.dropped += len(left)
         if not self._failing:
             self._failing = True
@@ -245,6 +258,7 @@ class Sink:
         if self._closed:
             return
         self._closed = True
+        self._room = -1
         atexit.unregister(self.close)
         self._wake.set()
         thread = self._thread
