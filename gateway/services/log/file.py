@@ -90,7 +90,8 @@ class FileSink(Sink):
     def _put(self, data: bytes) -> None:
         if self._regular and self._rotation is not None and self._due(len(data)):
             self._rotate()
-        if self._torn:
+        mended = int(self._torn)
+        if mended:
             data = b"\n" + data
         try:
             write_all(self._descriptor, data)
@@ -98,7 +99,7 @@ class FileSink(Sink):
             whole = data[: error.written]
             if whole:
                 self._torn = not whole.endswith(b"\n")
-            lost = data[error.written :].splitlines(keepends=True)
+            lost = data[max(error.written, mended) :].splitlines(keepends=True)
             raise Unwritten(lost, error.strerror or "it cannot be written") from error
         self._torn = False
 
