@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -88,8 +89,21 @@ class FileSink(Sink):
         super()._part(lines)
 
     def _put(self, data: bytes) -> None:
-        if self._regular and self._rotation is not None and self._due(len(data)):
-            self._rotate()
+        rotation = self._rotation
+        if rotation is None or not self._regular:
+            self._append(data)
+            return
+        at = 0
+        for piece in pieces_of(data, rotation.size):
+            at += len(piece)
+            if self._due(len(piece)):
+                self._rotate()
+            try:
+                self._append(piece)
+            except Unwritten as left:
+                raise Unwritten([*left.lines, *data[at:].splitlines(keepends=True)], left.reason) from left
+
+    def _append(self, data: bytes) -> None:
         mended = int(self._torn)
         if mended:
             data = b"\n" + data
@@ -190,6 +204,18 @@ class FileSink(Sink):
             super().close()
             if self._thread is None or not self._thread.is_alive():  # else it still writes to this number
                 os.close(self._descriptor)
+
+
+def pieces_of(data: bytes, size: int | None) -> Iterator[bytes]:
+    """Whole lines, as many at a time as a tenth of a file takes: a batch after a stall may be larger than a file."""
+    if size is None or len(data) <= size // 10:
+        yield data
+        return
+    at, most = 0, max(size // 10, 1)
+    while at < len(data):
+        end = data.rfind(b"\n", at, at + most) + 1 or data.find(b"\n", at) + 1 or len(data)
+        yield data[at:end]
+        at = end
 
 
 def expired(moved: list[tuple[Path, float, int]], rotation: Rotation, now: float) -> list[Path]:

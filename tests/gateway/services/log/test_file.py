@@ -43,6 +43,18 @@ def test_it_is_moved_away_before_it_would_grow_beyond(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"access\.log\.\d{8}T\d{6}Z(-\d+)?", each.name) for each in moved(path))
 
 
+def test_a_batch_that_is_larger_than_a_file_goes_into_several(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    sink = FileSink(path, Rotation(size=1000, every=None))
+    for number in range(100):
+        sink._lines.append(b"%098d\n" % number)
+    sink.write(b"x" * 3000 + b"\n")
+    sink.flush()
+    sink.close()
+    assert len(lines_of(path)) == 101
+    assert sorted(each.stat().st_size for each in (*moved(path), path))[-2:] == [990, 3001]
+
+
 def test_the_first_line_of_a_new_day_begins_a_new_file_whoever_wrote_the_last(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"yesterday\n")
@@ -66,7 +78,7 @@ def test_the_first_line_of_a_new_day_begins_a_new_file_whoever_wrote_the_last(tm
         pytest.param(None, 0, 400 * DAY, True, id="never"),
     ],
 )
-def test_periods(every: object, one: float, other: float, same: bool) -> None:  # noqa: FBT001
+def test_periods(every: object, one: float, other: float, same: bool) -> None:
     rotation = Rotation(every=every)  # type: ignore[arg-type]
     assert (rotation.period(one) == rotation.period(other)) is same
 

@@ -82,7 +82,7 @@ def test_ecs_of_an_exchange() -> None:
         ("shop.example", False),
     ],
 )
-def test_a_masked_address_is_none_to_ecs(client: str, is_ip: bool) -> None:  # noqa: FBT001
+def test_a_masked_address_is_none_to_ecs(client: str, is_ip: bool) -> None:
     line = json.loads(ecs({**ACCESS, "client": client}))
     assert line["client.address"] == client
     assert ("client.ip" in line) is is_ip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -17,7 +18,6 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 
 from gateway.services.log import otlp
 from gateway.services.log import sink as sinks
-from gateway.services.log.address import available, endpoint
 from gateway.services.log.otlp import OtlpSink
 
 ACCESS = {
@@ -65,7 +65,9 @@ class Collector:
         else:
             answer = web.Response(body=ExportLogsServiceResponse().SerializeToString())
         # aiohttp has undone the compression already, if there was any.
-        message = ExportLogsServiceRequest.FromString(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+        message = ExportLogsServiceRequest.FromString(
+            gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        )
         for resource in message.resource_logs:
             self.resources.append({each.key: each.value.string_value for each in resource.resource.attributes})
             for scope in resource.scope_logs:
@@ -92,8 +94,6 @@ async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]
 
 @pytest.fixture
 async def closing() -> AsyncIterator[Any]:
-    import asyncio
-
     made: list[OtlpSink] = []
     yield made.append
     for sink in made:
@@ -231,31 +231,3 @@ async def test_one_that_is_away_is_waited_for(closing: Any, until: Any, monkeypa
     sink.write(line(OWN))
     await until(lambda: sink.failures >= 2)
     assert (sink.dropped, len(sink._unwritten) <= 1) == (0, True)
-
-
-@pytest.mark.parametrize(
-    ("written", "url"),
-    [
-        ("http://h:4318", "http://h:4318/v1/logs"),
-        ("http://h:4318/", "http://h:4318/v1/logs"),
-        ("https://h/otlp/logs?key=1", "https://h/otlp/logs?key=1"),
-    ],
-)
-def test_endpoints(written: str, url: str) -> None:
-    assert endpoint(written) == url
-
-
-@pytest.mark.parametrize("written", ["", "h:4318", "ftp://h", "http://", "http://h:x", "http://u:p@h", "http://h#f"])
-def test_no_endpoints(written: str) -> None:
-    with pytest.raises(ValueError, match="."):
-        endpoint(written)
-
-
-def test_whether_the_extra_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert available()
-
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr("importlib.util.find_spec", missing)
-    assert not available()

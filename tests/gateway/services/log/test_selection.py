@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from gateway.errors import ClientClosed, ConnectFailed, GatewayError, InternalError, Forbidden
+from gateway.errors import ClientClosed, ConnectFailed, Forbidden, GatewayError, InternalError
 from gateway.http import Exchange, Request, Route
 from gateway.http.spent import Spent
 from gateway.services.log import AccessLog, Sampling, Slow
@@ -112,7 +112,7 @@ def test_what_is_sampled_is_masked_all_the_same() -> None:
         pytest.param(Slow(1.0), exchange(499, duration=3.0, aborted=True), True, id="a client that had enough"),
     ],
 )
-def test_what_is_slow(slow: Slow, made: Exchange, is_slow: bool, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
+def test_what_is_slow(slow: Slow, made: Exchange, is_slow: bool, caplog: pytest.LogCaptureFixture) -> None:
     assert slow(made) is is_slow
     assert [(each.name, each.levelname) for each in caplog.records] == [("gateway.slow", "WARNING")] * is_slow
 
