@@ -44,6 +44,9 @@ class _Nowhere(Sink):
         """Forget it."""
 
 
+_NOWHERE: Final = _Nowhere()
+
+
 class AccessLog:
     """Turns exchanges into lines for a sink. Called once an exchange, after its end."""
 
@@ -62,7 +65,7 @@ class AccessLog:
         ``sampling`` leaves lines out, ``slow`` tells of slow requests (without a ``sink`` that is all), ``plugins``
         adds the time in each plugin.
         """
-        self.sink = sink if sink is not None else _Nowhere()
+        self.sink = sink if sink is not None else _NOWHERE
         self._chosen = sink is None or sampling is not None or slow is not None or plugins
         self._sampling = sampling
         self._slow = slow
@@ -141,7 +144,7 @@ class AccessLog:
         """As asked: slow requests told of, a sample taken, times added. Whether nothing is left to do."""
         slow = self._slow is not None and self._slow(exchange)
         share = 1.0 if self._sampling is None or slow else self._sampling(exchange)
-        if not share or isinstance(self.sink, _Nowhere):
+        if not share or self.sink is _NOWHERE:
             return True
         spent = exchange.request.spent
         if share < 1.0 or (self._plugins and spent is not None and spent.plugins is not None):
