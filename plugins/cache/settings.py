@@ -116,8 +116,9 @@ class CacheSettings(Settings):
     tiers: tuple[Tier, ...] = Field(
         default=(Tier.MEMORY,),
         min_length=1,
-        description="`memory`: in each worker. `shared`: in `stores.shared`, for all workers and replicas. Both: "
-        "memory first.",
+        description="`memory`: in each worker, and each fetches for itself, since it needs the bytes in any case: what "
+        "expires is asked for once a worker. `shared`: in `stores.shared`, for all workers and replicas, of which one "
+        "fetches. Both: memory first.",
     )
     seal: tuple[Secret, ...] = Field(
         default=(),
@@ -161,7 +162,8 @@ class CacheSettings(Settings):
         default=("Sidegate-Cache-Control", "CDN-Cache-Control"),
         max_length=8,
         description="Fields that are heeded instead of `Cache-Control`, first one first (RFC 9213). The first, which "
-        "is ours alone, does not reach clients.",
+        "is ours alone, does not reach clients. `Surrogate-Control`, which is older, may be added; it is not heeded "
+        "by default, because services mean the CDN in front by it, which they can purge.",
     )
     stale_while_revalidate: Duration = Field(
         default=0.0, description="How long stale answers serve while a new one is fetched, unless the origin says."

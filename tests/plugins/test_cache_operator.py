@@ -218,6 +218,11 @@ def by_principal(*callers: Any, same: bool) -> list[Any]:
             {"targets": ["Surrogate-Control"]}, not_kept(None, ("CDN-Cache-Control", "max-age=60")), id="targets"
         ),
         pytest.param(
+            {"targets": ["Surrogate-Control"]}, kept("no-store", ("Surrogate-Control", "max-age=60")),
+            id="targets: an older field, where the operator says so",
+        ),
+        pytest.param({}, not_kept("no-store", ("Surrogate-Control", "max-age=60")), id="targets: and not else"),
+        pytest.param(
             {"invalidate": [{"on": "POST /messages", "purge": ["/messages*"]}]},
             [
                 fetched(say=FRESH, path="/messages/1"),
