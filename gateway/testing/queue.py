@@ -61,6 +61,7 @@ class MemoryQueue:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._dedup: dict[tuple[str, str], tuple[str, float]] = {}
+        self._topics: set[str] = set()
         self._values: dict[str, tuple[bytes, float, bytes | None]] = {}
         self._numbers = itertools.count(1)
         self._leases = itertools.count(1)
@@ -98,7 +99,8 @@ class MemoryQueue:
         await self._turn()
         now = self._clock.time()
         place = (draft.topic, draft.dedup or "")
-        known = self._dedup.get(place) if draft.dedup is not None else None
+        once = draft.dedup is not None and draft.window > 0
+        known = self._dedup.get(place) if once else None
         if known is not None and known[1] > now:
             return Receipt(known[0], duplicate=True)
         if len(self._entries) >= self.settings.max_items or self._size + len(draft.payload) > self.settings.max_size:
@@ -106,6 +108,7 @@ class MemoryQueue:
         made = f"{next(self._numbers):020d}"
         dead = draft.state is State.DEAD
         attempts = [draft.last] if draft.last is not None else []
+        number = draft.last.number if draft.last is not None else 0
         item = Item(
             id=made,
             topic=draft.topic,
@@ -113,8 +116,8 @@ class MemoryQueue:
             state=State.DEAD if dead else State.READY,
             accepted=now,
             due=max(now, draft.due),
-            attempts=len(attempts),
-            round=len(attempts),
+            attempts=number,
+            round=number,
             replays=0,
             size=len(draft.payload),
             order=draft.order,
@@ -126,7 +129,8 @@ class MemoryQueue:
             entry.gone = now + self.settings.retention
         self._entries[made] = entry
         self._size += item.size
-        if draft.dedup is not None:
+        self._topics.add(draft.topic)
+        if once:
             self._dedup[place] = (made, now + draft.window)
         self._wake()
         return Receipt(made)
@@ -152,9 +156,10 @@ class MemoryQueue:
         return item.lease_until if item.state is State.LEASED else item.due
 
     def _ready(self, topic: str) -> Iterator[_Entry]:
-        """What may be handed out now or later: of those with the same order only the first."""
+        """What may be handed out now or later: of those with the same order the one under way, else the first."""
+        entries = list(self._entries.values())  # in the order of acceptance
         behind: set[str] = set()
-        for entry in self._entries.values():  # in the order of acceptance
+        for entry in sorted(entries, key=lambda each: each.item.state is not State.LEASED):
             item = entry.item
             if item.topic != topic or not (item.state in _WAITING or entry.held):
                 continue
@@ -233,8 +238,11 @@ class MemoryQueue:
 
     def _shown(self) -> Iterator[tuple[_Entry, Item]]:
         ready = {topic: {id(e) for e in self._ready(topic)} for topic in {e.item.topic for e in self._entries.values()}}
+        now = self._clock.time()
         for entry in self._entries.values():
             item = entry.item
+            if item.state is State.LEASED and item.lease_until <= now:
+                item = replace(item, state=State.READY)
             waits = item.state is State.READY and id(entry) not in ready[item.topic]
             yield entry, replace(item, state=State.WAITING) if waits else item
 
@@ -271,9 +279,9 @@ class MemoryQueue:
     async def tally(self) -> Sequence[Tally]:
         """How every topic stands."""
         await self._turn()
-        topics: dict[str, list[Item]] = {}
-        for entry in self._entries.values():
-            topics.setdefault(entry.item.topic, []).append(entry.item)
+        topics: dict[str, list[Item]] = {topic: [] for topic in self._topics}
+        for _, item in self._shown():
+            topics[item.topic].append(item)
         return [_tally(topic, items) for topic, items in sorted(topics.items())]
 
     # -- by hand -----------------------------------------------------------------------------------------------
@@ -377,13 +385,13 @@ def _digest(subject: str | None) -> bytes | None:
 
 
 def _tally(topic: str, items: Sequence[Item]) -> Tally:
-    def count(state: State) -> int:
-        return sum(item.state is state for item in items)
+    def count(*states: State) -> int:
+        return sum(item.state in states for item in items)
 
     waiting = [item.accepted for item in items if item.state in _OPEN]
     return Tally(
         topic,
-        ready=count(State.READY),
+        ready=count(State.READY, State.WAITING),
         leased=count(State.LEASED),
         dead=count(State.DEAD),
         done=count(State.DONE),
