@@ -26,8 +26,7 @@ async def kept(given):
 
 def idle(**more):
     """Ports on which nothing is delivered."""
-    made = ports(owner=False, **more)
-    return made
+    return ports(owner=False, **more)
 
 
 # -- accepting ---------------------------------------------------------------------------------------------------------
@@ -433,7 +432,7 @@ async def test_nothing_is_tried_while_the_route_leads_nowhere():
     given.leads_to.why = "circuit_open"
     async with opened(Inbox, {}, ports=given) as inbox:
         await inbox(request("POST", "/", body="x"))
-        await given.clock.elapse(3600)
+        await given.clock.elapse(120)
         (item,) = await items(given)
         assert (backend.requests, item.attempts, item.state) == ([], 0, State.READY)
         assert given.value("delivery_paused", "test", "inbox", "circuit_open") == 1

@@ -126,11 +126,12 @@ class Pump:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        if self._renewing is not None:
-            self._renewing.cancel()
         if self._settling is not None:
             await asyncio.wait({self._settling}, timeout=LAST)
-            self._settling.cancel()
+        rest = [task for task in (self._renewing, self._settling) if task is not None]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
         self._pause("")
 
     @property
@@ -281,9 +282,13 @@ class Pump:
                 try:
                     ended = await self._queue.settle([settlement for settlement, _ in batch])
                 except QueueError as error:
-                    log.warning("what became of %d items of %s is not written yet: %s", len(batch), self.topic, error)
+                    if self.why != "queue":
+                        log.warning("what became of %d items of %s is not written: %s", len(batch), self.topic, error)
+                    self._pause("queue")
                     await self._clock.sleep(BROKEN)
                     continue
+                if self.why == "queue":
+                    self._pause("")
                 del self._unsettled[: len(batch)]
                 for (settlement, outcome), held in zip(batch, ended, strict=True):
                     self._held.pop(settlement.item.id, None)

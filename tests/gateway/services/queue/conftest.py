@@ -49,7 +49,9 @@ async def make_queue(queue_url: str, clock: ManualClock) -> AsyncIterator[OpenQu
     async def make(*, real_clock: bool = False, **settings: Any) -> Any:
         if queue_url == "memory://":
             if not queues:
-                queues.append(MemoryQueue(Clock() if real_clock else clock, QueueSettings(**{"gateway": "a", **settings})))
+                queues.append(
+                    MemoryQueue(Clock() if real_clock else clock, QueueSettings(**{"gateway": "a", **settings}))
+                )
             return queues[0]
         made = await open_queue(
             queue_url, QueueSettings(**{"gateway": "a", **settings}), Clock() if real_clock else clock
