@@ -7,15 +7,18 @@ token (`hash`), addresses keep their network, numbers their last digits; order n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from gateway.plugin import Context, LogProcessor, Plugin, Settings, Size, Stage
+from gateway.plugin.openapi import ApiDescription, FetchedDocument, GivenDocument
 from gateway.plugin.settings import Secret, identity
 from plugins.pii_masking.actions import CATEGORIES, Action, Substitute
+from plugins.pii_masking.described import Templates, declared_in, paths_in
 from plugins.pii_masking.government import Numbers
 from plugins.pii_masking.masker import Aims, Counts, Masker
+from plugins.pii_masking.names import plain_of
 
 Category = Literal["credential", "secret", "card", "iban", "email", "phone", "government_id", "address", "personal"]
 # fmt: off
@@ -51,6 +54,28 @@ class PiiMaskingSettings(Settings):
     countries: tuple[Country, ...] = Field(
         default=get_args(Country), description="Whose numbers of persons are looked for, by ISO 3166 code."
     )
+    fields: Mapping[str, Category | Literal["none"]] = Field(
+        default={},
+        description="Categories of fields by name, in any spelling of headers, parameters, forms and JSON: "
+        "`{customer_ref: personal}`. `none` for one that only has a name like others: `{session: none}`.",
+    )
+    document: ApiDescription = Field(
+        default=None,
+        description="OpenAPI 3.0 or 3.1, `{file: path}` or the document itself: what its properties, parameters and "
+        "headers are is taken from `x-pii` (true, a category, or false) and `format`; segments of paths, too. Unset: "
+        "names and shapes alone tell.",
+    )
+    base_path: str | None = Field(
+        default=None,
+        pattern=r"^/",
+        description="What precedes the document's paths in requests as clients send them. Unset: the paths of the "
+        "document's `servers`.",
+    )
+    second_look: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=1000,
+        description="One of so many lines is looked at again with everything decoded that is encoded in it; what shows "
+        "only then is counted in `masking_missed_total` and withheld. 0: none is.",
+    )
     budget: Size = Field(
         default=16_384,
         ge=512,
@@ -62,9 +87,23 @@ class PiiMaskingSettings(Settings):
     def _has_key(self) -> PiiMaskingSettings:
         if Action.HASH in self.actions.values() and self.key is None:
             raise ValueError("`hash` needs a `key`")
+        if isinstance(self.document, FetchedDocument):
+            raise ValueError("`document` must be there at the load: `{file: path}`")  # noqa: TRY004 - pydantic's
         if self.key is not None and len(self.key.get_secret_value().encode()) < SHORTEST_KEY:
             raise ValueError(f"`key` needs at least {SHORTEST_KEY} bytes")
         return self
+
+
+def _declared(settings: PiiMaskingSettings) -> tuple[dict[str, str], Templates | None]:
+    """By names, and by paths; what settings say counts more than a document."""
+    declared: dict[str, str] = {}
+    templates = None
+    if isinstance(settings.document, GivenDocument):
+        document = settings.document.document.based(settings.base_path)
+        declared = declared_in(document)
+        templates = Templates(paths_in(document))
+    own = {plain_of(name): "" if category == "none" else str(category) for name, category in settings.fields.items()}
+    return declared | own, templates
 
 
 class PiiMasking(Plugin[PiiMaskingSettings]):
@@ -80,6 +119,11 @@ class PiiMasking(Plugin[PiiMaskingSettings]):
             "Values that were masked where neither a name nor a description said that there would be any, by category.",
             ("category",),
         )
+        missed = context.metrics.counter(
+            "masking_missed_total",
+            "Values that only the second look at a sample of lines found, by category: multiply by the sample.",
+            ("category",),
+        )
         actions = DEFAULTS | {str(name): action for name, action in settings.actions.items()}
         self._masker = Masker(
             identity(settings),
@@ -88,10 +132,13 @@ class PiiMasking(Plugin[PiiMaskingSettings]):
                 frozenset(name for name, action in actions.items() if action is not Action.KEEP),
                 Numbers(settings.countries),
                 settings.budget,
+                *_declared(settings),
+                settings.second_look,
             ),
             Counts(
                 {name: hits.child(name).inc for name in CATEGORIES},
                 {name: leaks.child(name).inc for name in CATEGORIES},
+                {name: missed.child(name).inc for name in CATEGORIES},
             ),
         )
 

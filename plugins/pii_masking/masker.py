@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from plugins.pii_masking.actions import MASKED, Substitute
+from plugins.pii_masking.again import decoded
 from plugins.pii_masking.contact import phones
+from plugins.pii_masking.described import Templates
 from plugins.pii_masking.find import (
     EMAIL,
     SCHEME,
@@ -76,6 +78,8 @@ class Counts:
     hits: Mapping[str, Callable[[], None]]
     leaks: Mapping[str, Callable[[], None]]
     """Found by shape where no name said so."""
+    missed: Mapping[str, Callable[[], None]]
+    """Found at the second look only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,10 @@ class Aims:
     """Characters of a line."""
     declared: Mapping[str, str] = field(default_factory=dict)
     """Categories by the names of fields, from settings and descriptions; empty for what is nothing."""
+    templates: Templates | None = None
+    """Paths that hold something, from descriptions."""
+    sample: int = 0
+    """One of so many lines is looked at a second time."""
 
 
 class Masker:
@@ -106,8 +114,12 @@ class Masker:
         "_identity",
         "_kinds",
         "_leaks",
+        "_left",
+        "_missed",
         "_numbers",
+        "_sample",
         "_substitute",
+        "_templates",
         "quick",
         "secrets",
     )
@@ -119,7 +131,9 @@ class Masker:
         self._numbers = aims.numbers
         self._budget = aims.budget
         self._declared = dict(aims.declared)
-        self._hits, self._leaks = counts.hits, counts.leaks
+        self._templates = aims.templates or None
+        self._sample = self._left = aims.sample
+        self._hits, self._leaks, self._missed = counts.hits, counts.leaks, counts.missed
         self._clean: set[str] = {""}
         self._clean_places: set[str] = {""}
         self._clean_paths: set[str] = set()
@@ -142,13 +156,45 @@ class Masker:
         if not (self._clean_places.issuperset(places) and self._clean.issuperset(words) and _ID.fullmatch(request_id)):
             return None
         if path not in self._clean_paths:
-            if len(path) > self._budget or self.text(path) is not path:
+            if len(path) > self._budget or self._path(path) is not path:
                 return None
             if len(path) <= REMEMBERED_LENGTH:
                 if len(self._clean_paths) >= REMEMBERED:
                     self._clean_paths.clear()
                 self._clean_paths.add(path)
+        if self._sample and self._is_sampled():
+            return None
         return self._address(client)
+
+    def _path(self, path: str) -> str:
+        """A path, by what a description says of its segments as well."""
+        made = path
+        for start, end, category in reversed(self._templates.find(path) if self._templates is not None else ()):
+            if category in self._active and MASKED.fullmatch(path, start, end) is None:
+                self._hits[category]()
+                made = made[:start] + self._substitute(category, path[start:end]) + made[end:]
+        return self.text(made)
+
+    def _is_sampled(self) -> bool:
+        self._left -= 1
+        if self._left > 0:
+            return False
+        self._left = 1  # the long way takes it up
+        return True
+
+    def _look_again(self, line: dict[str, Any]) -> None:
+        """What shows only when it is decoded is counted as missed, and withheld: this line is known to be unfit."""
+        self._left = self._sample
+        for key, value in line.items():
+            if type(value) is str and self._kinds.get(key) not in {"own", "id", "client"}:
+                for plain in decoded(value[: self._budget]):
+                    for category in sorted(self._unmasked(plain)):
+                        self._missed[category]()
+                        line[key] = f"[{category}]"
+
+    def _unmasked(self, text: str) -> set[str]:
+        spans = self._find(text, text.encode("utf-8", "surrogatepass"), addresses=False)
+        return {each[2] for each in spans if MASKED.fullmatch(text, each[0], each[1]) is None} & self._active
 
     def __call__(self, line: dict[str, Any]) -> dict[str, Any]:
         """The line without what must not be in it; changed in place."""
@@ -179,13 +225,17 @@ class Masker:
                 changed[key] = made
         if changed is not None:
             self._put(line, changed)
+        if self._sample:
+            self._left -= 1
+            if self._left <= 0:
+                self._look_again(line)
         return line
 
     def _remembered(self, key: str, value: str) -> str:
         """As `_field`; what was found clean in an access line is not looked at again while it is remembered."""
         if key not in ACCESS or key not in self._kinds:
             return self._field(key, value)
-        made = self.text(value, addresses=key not in PLACES)
+        made = self._path(value) if key == "path" else self.text(value, addresses=key not in PLACES)
         if made == value and key not in UNIQUE and len(value) <= REMEMBERED_LENGTH:
             known = self._clean_places if key in PLACES else self._clean
             if len(known) >= REMEMBERED:

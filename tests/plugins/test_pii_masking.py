@@ -47,3 +47,16 @@ def test_equal_settings_make_equal_processors():
     assert made() == made()
     assert made() != made(budget="2KB")
     assert len({made(), made()}) == 1
+
+
+def test_leaks_are_what_nobody_said_would_be_there():
+    services = ports()
+    made = PiiMasking(settings_of(PiiMasking, {}), Context(services, route="r", plugin="pii_masking", id="p"))
+    made.log_processor()({"msg": "ada@shop.example, email=bob@shop.example", "email": "eve@shop.example"})
+    assert services.value("masking_hits_total", "email") == 3
+    assert services.value("masking_leaks_total", "email") == 1
+
+
+def test_a_document_must_be_there_at_the_load():
+    with pytest.raises(ValidationError, match="at the load"):
+        settings_of(PiiMasking, {"document": {"url": "https://shop.example/openapi.json"}})
