@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,7 @@ class Collector:
     def __init__(self) -> None:
         self.url = ""
         self.spans: list[Told] = []
-        self.batches: list[tuple[dict[str, str], int]] = []
+        self.batches: list[tuple[Mapping[str, str], int]] = []
         """Header fields and number of spans of each."""
         self.status = 200
         self.stuck = asyncio.Event()
@@ -56,7 +56,7 @@ class Collector:
         if self.status == 200:
             found = list(_spans(ExportTraceServiceRequest.FromString(body)))
             self.spans += found
-            self.batches.append((dict(request.headers), len(found)))
+            self.batches.append((request.headers, len(found)))
         return web.Response(status=self.status, content_type="application/x-protobuf")
 
     async def until(self, count: int) -> list[Told]:
