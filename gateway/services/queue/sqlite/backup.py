@@ -70,7 +70,8 @@ def copy(source: sqlite3.Connection, destination: Path) -> None:
         raise QueueUnavailable(f"{destination} cannot be written: {error.strerror}") from error
     finally:
         for name in (partial, Path(f"{partial}-journal")):
-            name.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                name.unlink()
 
 
 def _sync_file(path: Path) -> None:
@@ -165,7 +166,8 @@ def restore(source: Path, path: Path) -> Path | None:
     except OSError as error:
         raise QueueUnavailable(f"{path} cannot be restored: {error.strerror}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
     return kept
 
 
@@ -173,17 +175,22 @@ def _set_aside(path: Path) -> Path:
     """Give the old queue a second name, its log included."""
     moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     kept = path.with_name(f"{path.name}.before-restore-{moment}")
+    log = Path(f"{path}-wal")
+    if log.exists():
+        # SQLite throws a log away that it cannot make sense of; somebody may.
+        shutil.copyfile(log, f"{kept}-wal")
+        Path(f"{kept}-wal").chmod(0o600)
     try:
         with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=1)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE").fetchone()  # moves the log into the file
+        Path(f"{kept}-wal").unlink(missing_ok=True)
     except sqlite3.DatabaseError as error:
         # BUSY: a process that is not ours has it open. Anything else: it is broken, which is why somebody restores.
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            Path(f"{kept}-wal").unlink(missing_ok=True)
             raise InUse(f"{path} is in use by another program") from error
-    # A log that could not be moved goes along: beside the restored file it would be taken for that one's.
-    for suffix in ("-wal", "-shm", "-journal"):
-        log = Path(f"{path}{suffix}")
-        if log.exists():
-            log.rename(f"{kept}{suffix}")
     os.link(path, kept)
+    # Beside the restored file it would be taken for that one's.
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
     return kept

@@ -6,6 +6,8 @@ Each does a small part of what there is to do, so that puts and settlements get 
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,8 +24,10 @@ PART: Final = 500
 """Items that one commit changes."""
 FREED_PAGES: Final = 4_096
 """Free pages that are left in the file for what comes next: 16 MiB."""
-SHRUNK_PAGES: Final = 1_000
-"""Pages that one commit gives back."""
+LEAST_SHRUNK: Final = 64
+"""Pages that one commit gives back, at first."""
+SHRINKING: Final = 0.02
+"""Seconds that one commit may take for it."""
 _ROWS: Final = "json_group_array(json_array(seq, topic, state, size, ord))"
 _OF_SUBJECT: Final = (
     "SELECT {} FROM (SELECT * FROM {} WHERE subject IN (SELECT value FROM json_each(?1)) AND subject IS NOT NULL "
@@ -173,16 +177,29 @@ class ForgetDedup(Work):
 
 @dataclass(slots=True, eq=False)
 class Shrink(Work):
-    """Give free pages at the file's end back; True if there are more than shall be left."""
+    """Give free pages at the file's end back; True if there are more than shall be left.
 
+    Moving a page costs more the more free ones there are: how many are moved is learnt from how long it took.
+    """
+
+    alone = True
     cost: int = 0
+    pages: int = LEAST_SHRUNK
 
-    def run(self, tx: Transaction) -> bool:
-        (free,) = tx.connection.execute("PRAGMA freelist_count").fetchone()
+    def run_alone(self, connection: sqlite3.Connection) -> bool:
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
         if free <= FREED_PAGES:
             return False
-        # A row for each page: fetchall steps through them all.
-        tx.connection.execute(f"PRAGMA incremental_vacuum({SHRUNK_PAGES})").fetchall()
+        began = time.monotonic()
+        # Through execute() the module would stop after one page.
+        pages = min(self.pages, free - FREED_PAGES)
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE; PRAGMA incremental_vacuum({pages}); COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        took = time.monotonic() - began
+        self.pages = self.pages * 2 if took < SHRINKING / 2 else max(self.pages // 2, LEAST_SHRUNK)
         return True
 
 

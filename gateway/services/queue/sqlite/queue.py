@@ -40,6 +40,8 @@ from gateway.services.queue.sqlite.writing import Put, Renew, Settle, Take
 
 Answer = TypeVar("Answer")
 
+SHRINKING: Final = 5.0
+"""Seconds of a sweep in which the file may be made smaller."""
 EXPORT_PAGE: Final = 50
 LEAST_WAIT: Final = 0.001
 """Seconds: what falls due at a moment is found by looking just after it."""
@@ -244,8 +246,9 @@ class SqliteQueue:
             after, keys = await self._scans.ask(lambda connection, _, ask=ask: ask(connection))  # type: ignore[misc]
             if keys:
                 count += await self._writer.submit(clearing.ForgetDedup(keys))
-        while await self._writer.submit(clearing.Shrink()):
-            pass
+        shrink, until = clearing.Shrink(), self._clock.now() + SHRINKING
+        while await self._writer.submit(shrink) and self._clock.now() < until:
+            pass  # the rest with the next sweep
         return count
 
     # ---- values ------------------------------------------------------------------------------------------------

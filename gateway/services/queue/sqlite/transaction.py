@@ -6,7 +6,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from gateway.services.queue.sqlite import schema, statements
 from gateway.services.queue.sqlite.rows import COUNTER_BITS, decode, encode
@@ -58,6 +58,8 @@ class Work:
     """A piece of work; those of one class are applied together, in the order they came."""
 
     __slots__ = ()
+    alone: ClassVar[bool] = False
+    """It is done by `run_alone`, outside of any transaction."""
     cost: int
     """Bytes that it holds in memory."""
 
@@ -68,6 +70,10 @@ class Work:
 
     def run(self, tx: Transaction) -> Any:
         """What one does, where nothing is gained by doing many at once."""
+        raise NotImplementedError
+
+    def run_alone(self, connection: sqlite3.Connection) -> Any:
+        """What begins and ends transactions itself."""
         raise NotImplementedError
 
 

@@ -249,6 +249,11 @@ class Writer:
             raise QueueUnavailable(f"the queue's file cannot be used: {error.strerror}") from error
 
     def _transact(self, connection: sqlite3.Connection, groups: dict[type[Work], list[_Job]]) -> set[str]:
+        for kind in [kind for kind in groups if kind.alone]:
+            for job in groups.pop(kind):
+                job.result = job.work.run_alone(connection)
+        if not groups:
+            return set()
         connection.execute("BEGIN IMMEDIATE")
         try:
             tx = Transaction(connection, self._topics, self._clock.time(), *self.limits)

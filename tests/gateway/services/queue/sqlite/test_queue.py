@@ -222,7 +222,7 @@ class Model(RuleBasedStateMachine):
             assert tally.oldest == oldest
 
 
-Model.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+Model.TestCase.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 TestModel = Model.TestCase
 
 
