@@ -18,6 +18,7 @@ TEXT: Final = 2048
 LARGEST: Final = 16 * 1024
 """Bytes of a record's own members; what is larger loses its details."""
 
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _RESERVED: Final = frozenset(
     {"seq", "prev", "kid", "hash", "kind", "ts", "instance", "actor", "action", "resource", "result", "route"}
 )
@@ -93,15 +94,15 @@ class Writer:
             return self._encoded(bare, {"unreadable": type(error).__name__})
 
     def _encoded(self, event: Event, details: Mapping[str, Any]) -> bytes:
-        told: dict[str, Any] = {
-            "actor": self.actor(event),
-            "action": event.action[:TEXT],
-            "resource": event.resource[:TEXT],
-        }
+        told: dict[str, Any] = {"actor": self.actor(event), "resource": event.resource[:TEXT]}
+        if event.action not in _METHODS:  # else there is nothing to mask in it
+            told["action"] = event.action[:TEXT]
         if not _RESERVED.isdisjoint(details):  # else they would say of the record what it does not say of itself
             details = {f"of_{name}" if name in _RESERVED else name: value for name, value in details.items()}
         if event.kind is not Kind.CHAIN:
             told = self._masking.attributes({**told, **details}, event.route)
+            if event.action in _METHODS:
+                told["action"] = event.action
         else:
             told.update(details)
         record: dict[str, Any] = {"kind": event.kind.value, "ts": timestamp(event.at), "instance": self._instance}

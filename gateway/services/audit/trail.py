@@ -15,7 +15,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from gateway.services.audit.event import Event, Kind, Result, Writer
@@ -132,7 +131,7 @@ class Trail:
         with self._lock:
             if self._on_disk >= number:
                 return True
-            self._waiting.append((number, partial(loop.call_soon_threadsafe, tell)))
+            self._waiting.append((number, lambda held: loop.call_soon_threadsafe(tell, held)))
         self._hurry.set()
         try:
             async with asyncio.timeout(patience):

@@ -6,11 +6,15 @@ Where `pii_masking` (or a processor of somebody's own) masks secrets, it decides
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 REPLACED: Final = "[secret]"
 MOST_LEVELS: Final = 32
 """Levels of nested values that are looked into; what lies deeper is not shown."""
+
+_USUAL: Final = 64
+"""Characters of a name that is remembered once it was judged: the same few stand in every record."""
 
 _WORDS: Final = (
     "authorization|cookie|cookies|password|passwd|passphrase|passwort|pwd|pass|secret|secrets|token|tokens|jwt|bearer|"
@@ -42,6 +46,11 @@ _ELEMENT: Final = re.compile(r"(?i)<(?P<name>[a-z0-9_.:-]{2,64})(?:\s[^<>]{0,256
 
 def is_secret(name: str) -> bool:
     """Whether what stands under this name opens doors: a header, parameter, form or JSON field, in any spelling."""
+    return _is_secret(name) if len(name) <= _USUAL else _is_secret.__wrapped__(name)
+
+
+@lru_cache(maxsize=2048)
+def _is_secret(name: str) -> bool:
     plain = name.lower().translate(_SIGNS).rstrip("0123456789")
     return plain in _NAMES or plain.endswith(_ENDS)
 
