@@ -114,12 +114,13 @@ def test_its_help_is_a_sentence(name: str) -> None:
 
 CONFIG = ROOT / "config"
 RULES = [CONFIG / "prometheus" / "recording.yaml", CONFIG / "prometheus" / "alerts.yaml"]
-CASES = Path(__file__).with_name("prometheus") / "alerts.yaml"
+CASES = sorted(Path(__file__).with_name("prometheus").glob("*.yaml"))
 DASHBOARDS = sorted((CONFIG / "grafana").glob("*.json"))
 _METRIC = re.compile(r"(?<![a-z_:])sidegate_[a-z0-9_]+")
 _SERIES = re.compile(r"_(bucket|count|sum)$")
 
 
+@cache
 def rules(kind: str) -> dict[str, dict[str, Any]]:
     """By name, the rules of a kind: ``alert`` or ``record``."""
     groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
@@ -134,6 +135,11 @@ def expressions(dashboard: Path) -> list[tuple[str, str]]:
         for panel in made["panels"]
         for target in panel.get("targets", ())
     ]
+
+
+@cache
+def cases_of_promtool() -> list[dict[str, Any]]:
+    return [case for path in CASES for case in yaml.safe_load(path.read_text())["tests"]]
 
 
 @pytest.fixture(scope="session")
@@ -157,12 +163,12 @@ def test_promtool_takes_the_rules_and_the_configuration(promtool: str) -> None:
 
 
 def test_each_alert_fires_on_what_it_is_for_and_on_nothing_else(promtool: str) -> None:
-    ran(promtool, "test", "rules", str(CASES))
+    ran(promtool, "test", "rules", *map(str, CASES))
 
 
 @pytest.mark.parametrize("name", rules("alert"))
 def test_no_alert_is_left_out_of_the_cases(name: str) -> None:
-    cases = yaml.safe_load(CASES.read_text())["tests"]
+    cases = cases_of_promtool()
     fired = {case["alertname"] for test in cases for case in test.get("alert_rule_test", ()) if case.get("exp_alerts")}
     expected = " ".join(
         sample["labels"]
