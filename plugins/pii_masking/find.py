@@ -10,7 +10,7 @@ from typing import Final
 
 from plugins.pii_masking.actions import SUBSTITUTE
 from plugins.pii_masking.digits import iban_length, is_card, is_iban
-from plugins.pii_masking.shapes import KEYWORD, shaped
+from plugins.pii_masking.shapes import KEYWORD, KEYWORDS, shaped
 
 Span = tuple[int, int, str, bool]
 """Begin, end, category, and whether a name before it said what it is."""
@@ -22,7 +22,9 @@ EMAIL: Final = re.compile(
 )
 UNICODE_EMAIL: Final = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _SEPARATOR: Final = re.compile(r"[=:]|%3[DdAa]")
-_NAME: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})?([^\W\d][\w.\[\]-]{1,63})(?:[\"']|\\\"|%22|\s){0,2}\Z")
+_EMAN: Final = re.compile(r"(?:[\"']|\"\\|22%|\s){0,2}([\w.\[\]-]{1,63}[^\W\d])")
+"""A name, read from its end: so each is looked at once, and not from each of its letters."""
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
 _ELEMENT: Final = re.compile(r"<((?:\w{1,32}:)?[^\W\d][\w.-]{1,63})(?:\s[^<>]{0,128})?>([^<>]{1,4096})(?=</)")
 _BARE: Final = re.compile(r"[^\s&;,\"'<>)}\]\\]{1,8192}")
 _QUOTED: Final = re.compile(r"\"((?:[^\"\\]|\\.){0,8192})\"?|'((?:[^'\\]|\\.){0,8192})'?|\\\"([^\"\\]{0,8192})")
@@ -52,20 +54,19 @@ def named(text: str, category_of: CategoryOf) -> Iterator[Span]:
     for match in _SEPARATOR.finditer(text):
         if match.start() < done:  # within a value already found: looked at once, or time would grow with its square
             continue
-        offset = max(0, match.start() - 68)
-        name = _NAME.search(text[offset : match.start()])
-        if name is None:
+        span = _name_before(text, match.start())
+        if span is None:
             continue
-        before = offset + name.start(1) - 1
+        name, before = text[span[0] : span[1]], span[0] - 1
         if before >= 0 and text[before] in "<[" and SUBSTITUTE.match(text, before):
             continue
         if before > 1 and text[before - 2 : before + 1] == "://":
             continue  # who a URL's password is of: found as such
         query = match[0] == "=" and before >= 0 and text[before] in "?&"
-        category = category_of(name[1], query) or category_of(name[1].rpartition(".")[2], query)
+        category = category_of(name, query) or category_of(name.rpartition(".")[2], query)
         if category is None or category == "address":
             continue
-        found = _value(text, match.end(), whole=name[1].lower() in _WHOLE_LINE and match[0] == ":")
+        found = _value(text, match.end(), whole=name.lower() in _WHOLE_LINE and match[0] == ":")
         if found is not None:
             done = found[1]
             yield (*found, category, True)
@@ -74,6 +75,23 @@ def named(text: str, category_of: CategoryOf) -> Iterator[Span]:
             category = category_of(match[1].rpartition(":")[2], False)
             if category is not None and category != "address":
                 yield (*match.span(2), category, True)
+
+
+def _name_before(text: str, end: int) -> tuple[int, int] | None:
+    """Where the name is that ends before ``end``, quotes and space between; percent-encoded signs before it are not
+    taken for letters of it.
+    """
+    offset = max(0, end - 68)
+    found = _EMAN.match(text[offset:end][::-1])
+    if found is None:
+        return None
+    begin, last = end - found.end(1), end - found.start(1)
+    for taken in (1, 2):
+        sign = begin - 3 + taken
+        if sign >= 0 and text[sign] == "%" and all(each in _HEX for each in text[sign + 1 : sign + 3]):
+            begin += taken
+            break
+    return (begin, last) if last - begin > 1 else None
 
 
 def _value(text: str, start: int, *, whole: bool) -> tuple[int, int] | None:
@@ -142,6 +160,9 @@ def _iban_end(text: str) -> int:
 def secrets(text: str) -> Iterator[tuple[int, int]]:
     """Keys of a known shape, and what chance has made close to a word that speaks of secrets."""
     yield from shaped(text)
+    lower = text.lower()
+    if not any(word in lower for word in KEYWORDS):
+        return
     for match in KEYWORD.finditer(text):
         run = match[1]
         if (

@@ -30,6 +30,7 @@ from plugins.pii_masking.shapes import SCHEMES, URL_CREDENTIALS, private_keys
 _CLASSES: Final = bytes(0x30 if 48 <= c <= 57 else 0x41 if chr(c).isalpha() and c < 128 else 0x20 for c in range(256))
 _RUNS: Final = bytes(0x61 if (chr(c).isalnum() and c < 128) or c in b"_-" else 0x20 for c in range(256))
 _LONG: Final = b"a" * 16
+_UUID: Final = re.compile(rb"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _HEX: Final = b"0123456789abcdefABCDEF"
 OWN: Final = frozenset(
     {"ts", "level", "logger", "status", "duration_ms", "bytes_in", "bytes_out", "attempts", "aborted"}
@@ -56,8 +57,7 @@ ACCESS: Final = frozenset(
 """Fields of an access line whose name says nothing of what is in them."""
 UNIQUE: Final = frozenset({"request_id", "trace", "path"})
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
-REMEMBERED: Final = 4096
-REMEMBERED_LENGTH: Final = 256
+REMEMBERED, REMEMBERED_LENGTH = 4096, 256
 """Values and their characters that are remembered as clean: the same few agents, hosts and targets come again."""
 KINDS: Final = {
     **dict.fromkeys(ACCESS, "text"),
@@ -67,8 +67,7 @@ KINDS: Final = {
     "client": "client",
 }
 """How the fields of an access line are gone about: one look-up for each of them."""
-DEPTH: Final = 8
-MARGIN: Final = 128
+DEPTH, MARGIN = 8, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +343,9 @@ class Masker:
     def _find(self, text: str, data: bytes, *, addresses: bool) -> Iterator[Span]:
         compact = data.translate(_CLASSES, b" .-()\xc2\xa0")
         long = _LONG in data.translate(_RUNS)
+        if long and data.count(b"-") > 3:  # a UUID is neither a number nor a key
+            without = _UUID.sub(b" ", data)
+            compact, long = without.translate(_CLASSES, b" .-()\xc2\xa0"), _LONG in without.translate(_RUNS)
         if "=" in text or ":" in text or "%3" in text or "</" in text:
             yield from named(text, self._category)
         if (

@@ -79,6 +79,8 @@ LONGEST_PEM: Final = 20_000
 URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/\"'<>]{1,512}(?=@)")
 SCHEMES: Final = re.compile(r"(?<![A-Za-z0-9])(?:[Bb]earer|BEARER|[Bb]asic|BASIC)[ +]{1,2}([A-Za-z0-9._~+/=-]{8,4096})")
 """Credentials after their scheme (RFC 9110 §11.4), wherever they are quoted."""
+KEYWORDS: Final = ("secret", "token", "passw", "credential", "bearer", "jwt", "auth", "key")
+"""One of these stands in any text that `KEYWORD` fits."""
 KEYWORD: Final = re.compile(
     r"(?:(?i:secret|token|passw|credential|bearer|jwt)|(?i:auth)(?!or[^i])|"
     r"(?i:api|access|private|signing|encryption|account|master|shared|ssh|subscription|licen[cs]e)[ _-]?(?i:key)|"
