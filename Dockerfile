@@ -15,7 +15,7 @@ WORKDIR /dependencies
 COPY pyproject.toml ./
 RUN mkdir gateway plugins \
     && touch LICENSE README.md gateway/__init__.py plugins/__init__.py \
-    && pip wheel --only-binary :all: --wheel-dir /wheels . \
+    && pip wheel --only-binary :all: --wheel-dir /wheels ".[otel,sentry]" \
     && rm /wheels/sidegate-*.whl
 WORKDIR /src
 COPY pyproject.toml LICENSE README.md ./
@@ -25,7 +25,7 @@ RUN pip wheel --no-deps --wheel-dir /wheels .
 # The environment holds no pip, and its byte code is checked against no clock: it is the same in every build, and is never
 # written again on a read-only root.
 RUN python -m venv --without-pip /opt/sidegate \
-    && pip --python /opt/sidegate/bin/python install --no-index --find-links /wheels --no-compile sidegate \
+    && pip --python /opt/sidegate/bin/python install --no-index --find-links /wheels --no-compile "sidegate[otel,sentry]" \
     && /opt/sidegate/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/sidegate/lib \
     && install -d -o 10001 -g 10001 -m 0750 /var/lib/sidegate
 

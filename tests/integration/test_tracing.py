@@ -44,7 +44,7 @@ async def test_an_exchange_is_one_trace_from_the_caller_to_the_target_and_into_t
     process.signal(signal.SIGTERM)
     assert await process.ended() == 0
     (line,) = [json.loads(each) for each in process.out().splitlines()]
-    assert line["trace"] == TRACE
+    assert (line["trace"], line["span"]) == (TRACE, server.id)
     assert "c0llector" not in process.log() + process.out()
 
 

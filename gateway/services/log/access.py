@@ -128,7 +128,8 @@ class AccessLog:
         if agent:
             more += f',"agent":"{agent}"'
         if trace is not None:
-            more += f',"trace":"{trace[3:35].decode()}"'
+            ids = trace.decode()
+            more += f',"trace":"{ids[3:35]}","span":"{ids[36:52]}"'
         line = (
             f'{{"ts":"{self._now()}","request_id":"{caller}","client":"{client}","method":"{method}","host":"{host}",'
             f'"path":"{path}","status":{exchange.status},"duration_ms":{exchange.duration * 1000:.3f},'
@@ -222,7 +223,7 @@ def record_of(exchange: Exchange, timestamp: str) -> dict[str, Any]:
     if agent := request.headers.get("User-Agent"):
         line["agent"] = agent[:AGENT]
     if request.trace is not None:
-        line["trace"] = request.trace[3:35].decode()
+        line["trace"], line["span"] = request.trace[3:35].decode(), request.trace[36:52].decode()
     return {key: _clean(value) if isinstance(value, str) else value for key, value in line.items()}
 
 

@@ -104,6 +104,7 @@ def test_the_fields() -> None:
         "attempts": 2,
         "agent": "curl/8",
         "trace": "0af7651916cd43dd8448eb211c80319c",
+        "span": "b7ad6b7169203331",
     }
 
 
