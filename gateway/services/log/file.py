@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from gateway.services.log.layout import Layout
-from gateway.services.log.sink import REOPEN, Interrupted, Sink, Unwritten, log, write_all
+from gateway.services.log.sink import REOPEN, Interrupted, Sink, Unwritten, write_all
 
 HOUSEKEEPING: Final = 600.0
 """Seconds between two looks for files that are too old: a gateway that writes nothing keeps its promise, too."""
@@ -156,8 +156,11 @@ class FileSink(Sink):
         """Move the file away and begin a new one, unless another process has done so or is about to."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return  # it is being done; what is written meanwhile stands at the end of the old file
+        except OSError as error:  # a file system without locks
+            self._not_rotated(error)
+            return
         try:
             if self._is_current():
                 self.path.rename(self._free_name())
@@ -165,11 +168,14 @@ class FileSink(Sink):
                 self._tidy_at = 0.0
             self._reopen()  # closes the old one, and with it the lock
         except OSError as error:
-            self._rotate_after = time.monotonic() + RETRY
-            log.warning("%s cannot be rotated: %s", self.path, error.strerror)
+            self._not_rotated(error)
         finally:
             with contextlib.suppress(OSError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _not_rotated(self, error: OSError) -> None:
+        self._rotate_after = time.monotonic() + RETRY
+        self._notes.append(f"{self.path} cannot be rotated: {error.strerror}")
 
     def _free_name(self) -> Path:
         name = f"{self.path.name}.{time.strftime(_STAMP, time.gmtime())}"

@@ -80,6 +80,8 @@ class OtlpSink(Sink):
 
     def _deliver(self, lines: list[bytes]) -> None:
         for at in range(0, len(lines), BATCH):
+            if self.too_late:
+                raise Unwritten(lines[at:], "there was no time left")
             body = self._request(lines[at : at + BATCH])
             try:
                 self._post(body)

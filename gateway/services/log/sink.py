@@ -8,6 +8,7 @@ gateway's own field names; a sink that wants another layout makes it in its thre
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import select
@@ -104,9 +105,12 @@ class Sink:
         self._dropped_before = 0
         self._said = False
         self._say_after = 0.0
+        self._notes: list[str] = []
+        """What is to be said of this sink in the gateway's own log."""
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._closed = False
+        self._close_by = 0.0
         self._thread: threading.Thread | None = None
         atexit.register(self.close)
 
@@ -130,7 +134,8 @@ class Sink:
         self.dropped += 1
         if not self._overflowing and not self._closed:
             self._overflowing = True
-            self._say(f"log sink {self} takes no lines in time; what does not fit in {MOST} bytes is dropped")
+            if self._may_say():
+                log.warning("log sink %s takes no lines in time; what does not fit in %d bytes is dropped", self, MOST)
         return False
 
     def _begin(self) -> None:
@@ -143,7 +148,8 @@ class Sink:
             self._wake.wait(INTERVAL)
             self._wake.clear()
             self.flush()
-            self.tick()
+            with contextlib.suppress(OSError):
+                self.tick()
 
     def tick(self) -> None:
         """Called by the thread some ten times a second, after it has written."""
@@ -151,25 +157,31 @@ class Sink:
     def flush(self) -> None:
         """Write what has gathered; blocks."""
         with self._lock:
-            if self._again_at and not self._closed and time.monotonic() < self._again_at:
-                return
-            # Taken from the front of the same list: a line that the loop appends at this moment is in it or stays for
-            # the next turn; with an exchange of lists it could land in the one already written.
-            lines = self._lines[:]
-            del self._lines[: len(lines)]
-            self._size = 0
-            if self._unwritten:
-                lines, self._unwritten = self._unwritten + lines, []
-            if not lines:
-                return
-            self._occupied(lines)
-            try:
-                self._part(lines)
-            except Unwritten as left:
-                self._failed(left.lines, left.reason)
-            else:
-                self._occupied(())
-                self._works()
+            self._flush()
+        # Not within the lock: whoever ends the log holds logging's own lock while it waits for this one.
+        while self._notes:
+            log.warning("%s", self._notes.pop(0))
+
+    def _flush(self) -> None:
+        if self._again_at and not self._closed and time.monotonic() < self._again_at:
+            return
+        # Taken from the front of the same list: a line that the loop appends at this moment is in it or stays for
+        # the next turn; with an exchange of lists it could land in the one already written.
+        lines = self._lines[:]
+        del self._lines[: len(lines)]
+        self._size = 0
+        if self._unwritten:
+            lines, self._unwritten = self._unwritten + lines, []
+        if not lines:
+            return
+        self._occupied(lines)
+        try:
+            self._part(lines)
+        except Unwritten as left:
+            self._failed(left.lines, left.reason)
+        else:
+            self._occupied(())
+            self._works()
 
     def _occupied(self, lines: Sequence[bytes]) -> None:
         if not self._closed:
@@ -190,8 +202,10 @@ class Sink:
         try:
             if lines:
                 self._deliver(lines)
-        except OSError as error:
-            raise Unwritten(lines, error.strerror or str(error) or type(error).__name__) from error
+        except Unwritten:
+            raise
+        except Exception as error:  # a bug, too: the thread must go on, and what it could not write be counted
+            raise Unwritten(lines, getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
 
     def _deliver(self, lines: list[bytes]) -> None:
         """Write lines. Raises Unwritten, or OSError if none was written."""
@@ -217,9 +231,9 @@ class Sink:
             self.dropped += len(left)
         if not self._failing:
             self._failing = True
-            self._dropped_before = self.dropped - (0 if self._unwritten else len(left))
             what = "lines wait for it" if self._unwritten else "lines are dropped"
-            self._say(f"log sink {self} fails: {reason}; {what}")
+            if self._may_say():
+                self._notes.append(f"log sink {self} fails: {reason}; {what}")
 
     def _works(self) -> None:
         self._pause = self._again_at = 0.0
@@ -229,15 +243,21 @@ class Sink:
             self._dropped_before = self.dropped
             if self._said:
                 self._said = False
-                log.warning("log sink %s works again; %d lines were dropped", self, lost)
+                self._notes.append(f"log sink {self} works again; {lost} lines were dropped")
 
-    def _say(self, text: str) -> None:
+    def _may_say(self) -> bool:
         """Now and then: a sink that fails and works in turns, and carries what is said of it, must not feed itself."""
         now = time.monotonic()
-        if now >= self._say_after:
-            self._say_after = now + QUIET
-            self._said = True
-            log.warning("%s", text)
+        if now < self._say_after:
+            return False
+        self._say_after = now + QUIET
+        self._said = True
+        return True
+
+    @property
+    def too_late(self) -> bool:
+        """The sink is being closed, and has had its time to write what was left."""
+        return self._closed and time.monotonic() > self._close_by
 
     def __str__(self) -> str:
         return self.name or type(self).__name__
@@ -258,6 +278,7 @@ class Sink:
         if self._closed:
             return
         self._closed = True
+        self._close_by = time.monotonic() + PATIENCE
         self._room = -1
         atexit.unregister(self.close)
         self._wake.set()

@@ -127,6 +127,8 @@ class SyslogSink(Sink):
             self._socket = self._connect()
         at = 0
         while at < len(lines):
+            if self.too_late:
+                raise Unwritten(lines[at:], "there was no time left")
             end, data = at, bytearray()
             while end < len(lines) and len(data) < 32 * 1024:
                 data += self._framed(lines[end], None) or b""

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from gateway.services.log import FileSink, StreamSink, configure, more_verbose, quieter
 from gateway.services.log import sink as module
-from gateway.services.log.sink import pieces
+from gateway.services.log.sink import Sink, pieces
 
 
 def test_nothing_is_lost_between_threads(tmp_path: Path) -> None:
@@ -143,3 +144,82 @@ def test_lines_of_several_processes_on_one_pipe_stay_whole() -> None:
     assert [worker.wait(30) for worker in workers] == [0, 0, 0]
     assert len(lines) == 9000
     assert all(len(set(line)) <= 1 for line in lines)
+
+
+class Failing(Sink):
+    """Fails as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(name="failing")
+        self.wrong: Exception | None = None
+        self.data = b""
+
+    def _put(self, data: bytes) -> None:
+        if self.wrong is not None:
+            raise self.wrong
+        self.data += data
+
+
+@pytest.mark.parametrize("wrong", [OSError(5, "Input/output error"), ValueError("a bug"), KeyError()], ids=repr)
+def test_whatever_goes_wrong_the_thread_goes_on(wrong: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    sink = Failing()
+    sink.wrong = wrong
+    sink.write(b"lost\n")
+    sink.flush()
+    assert sink.dropped == 1
+    assert sink._thread is not None and sink._thread.is_alive()
+    sink.wrong = None
+    sink.write(b"written\n")
+    sink.close()
+    assert sink.data == b"written\n"
+    assert [each.getMessage().partition(": ")[0] for each in caplog.records] == [
+        "log sink failing fails",
+        "log sink failing works again; 1 lines were dropped",
+    ]
+
+
+@pytest.mark.usefixtures("root")
+def test_a_sink_that_carries_what_is_said_of_it_does_not_feed_itself() -> None:
+    sink = Failing()
+    configure("info", sink)
+    for turn in range(20):
+        sink.wrong = OSError(5, "Input/output error") if turn % 2 else None
+        logging.getLogger("gateway").info("turn %d", turn)
+        sink.flush()
+    sink.close()
+    assert sink.data.count(b"fails") + sink.data.count(b"works again") <= 2
+
+
+@pytest.mark.usefixtures("root")
+def test_the_end_of_logging_does_not_wait_for_a_sink_that_waits_for_it() -> None:
+    """`logging.shutdown` holds the handler while it flushes; a thread that has something to say wants the handler."""
+    sink = Failing()
+    handler = configure("info", sink)
+    sink.wrong = OSError(5, "Input/output error")
+    put, held = threading.Event(), threading.Event()
+
+    def slow(data: bytes) -> None:
+        put.set()
+        assert held.wait(60)
+        raise OSError(5, "Input/output error")
+
+    sink._put = slow  # type: ignore[method-assign]
+    sink.write(b"x\n")
+    writing = threading.Thread(target=sink.flush)
+    writing.start()
+    assert put.wait(60)
+    handler.acquire()
+    ending = threading.Thread(target=sink.flush)
+    ending.start()
+    held.set()
+    # The handler's lock is held here all the while, as it is while its flush runs.
+    until = time.monotonic() + 60
+    while sink._lock.locked() or not sink.failures:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    handler.release()
+    for thread in (ending, writing):
+        thread.join(60)
+        assert not thread.is_alive()
+    sink._put = lambda data: None  # type: ignore[method-assign]
+    sink.close()
