@@ -66,6 +66,19 @@ def policies(stage: Stage, _: Subject) -> Figures:
     return measured(stage, "bench.policies")
 
 
+def masking(stage: Stage, _: Subject) -> Figures:
+    return measured(stage, "bench.masking.cost")
+
+
+MASKING = {
+    "typical": "an access line µs",
+    "added": "added to one written µs",
+    "uuid": "one with a UUID in its path µs",
+    "personal": "one with an e-mail in it µs",
+    "message": "a message µs",
+}
+CORPORA = {"composed": "composed", "held_out": "held out"}
+
 POLICIES = {"jwt": 6, "api_key": 4, "cors": 3, "webhook_signature": 25, "request_validation": 30, "audit": 40}
 """What each may add, in microseconds."""
 
@@ -117,6 +130,33 @@ SCENARIOS = (
         measure=policies,
         figures=tuple(Figure(name, name, 2) for name in POLICIES),
         bars=tuple(Bar(f"{name}, µs", f"gateway.{name}", at_most=limit) for name, limit in POLICIES.items()),
+        subjects=("gateway",),
+        rounds=1,
+    ),
+    Scenario(
+        name="masking",
+        title="What pii_masking costs, in process (µs a line), and what it finds in two corpora",
+        measure=masking,
+        figures=(
+            *(Figure(key, name, 2) for key, name in MASKING.items()),
+            *(
+                Figure(f"{key}_{what}", f"{name}: {what}", 0 if what in {"rows", "missed"} else 4)
+                for key, name in CORPORA.items()
+                for what in ("rows", "missed", "recall", "precision")
+            ),
+        ),
+        bars=(
+            Bar("a typical access line, µs", "gateway.typical", at_most=5),
+            *(
+                bar
+                for key, name in CORPORA.items()
+                for bar in (
+                    Bar(f"{name}: missed by name or exact shape", f"gateway.{key}_missed", at_most=0),
+                    Bar(f"{name}: recall of the rest", f"gateway.{key}_recall", at_least=0.98),
+                    Bar(f"{name}: precision", f"gateway.{key}_precision", at_least=0.97),
+                )
+            ),
+        ),
         subjects=("gateway",),
         rounds=1,
     ),

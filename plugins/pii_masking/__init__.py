@@ -11,10 +11,12 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from gateway.plugin import Context, LogProcessor, Plugin, Settings, Size, Stage
+from gateway.plugin import Command, Context, LogProcessor, Plugin, Settings, Size, Stage
 from gateway.plugin.openapi import ApiDescription, FetchedDocument, GivenDocument
 from gateway.plugin.settings import Secret, identity
+from gateway.services.masking import SHORTEST_KEY
 from plugins.pii_masking.actions import CATEGORIES, Action, Substitute
+from plugins.pii_masking.command import COMMAND
 from plugins.pii_masking.described import Templates, declared_in, paths_in
 from plugins.pii_masking.government import Numbers
 from plugins.pii_masking.masker import Aims, Counts, Masker
@@ -34,7 +36,6 @@ DEFAULTS: Final[dict[str, Action]] = {
     "card": Action.PARTIAL,
     "address": Action.TRUNCATE,
 }
-SHORTEST_KEY: Final = 16
 
 
 class PiiMaskingSettings(Settings):
@@ -145,6 +146,10 @@ class PiiMasking(Plugin[PiiMaskingSettings]):
     def log_processor(self) -> LogProcessor:
         """Mask a line."""
         return self._masker
+
+    @classmethod
+    def commands(cls) -> Sequence[Command]:
+        return (COMMAND,)
 
     @classmethod
     def check(cls, settings: PiiMaskingSettings) -> Sequence[str]:

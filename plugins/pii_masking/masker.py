@@ -36,7 +36,7 @@ OWN: Final = frozenset(
     {"ts", "level", "logger", "status", "duration_ms", "bytes_in", "bytes_out", "attempts", "aborted"}
 )
 """Fields that the gateway writes by itself from numbers and words of its own."""
-PLACES: Final = frozenset({"target", "host", "upstream", "bind", "listener"})
+PLACES: Final = frozenset({"target", "host", "upstream", "bind", "listener", "server.address"})
 """Fields whose addresses are machines of the operator's."""
 ACCESS: Final = frozenset(
     {
@@ -55,7 +55,7 @@ ACCESS: Final = frozenset(
     }
 )
 """Fields of an access line whose name says nothing of what is in them."""
-UNIQUE: Final = frozenset({"request_id", "trace", "path"})
+UNIQUE: Final = frozenset(("request_id", "trace", "path"))
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
 REMEMBERED, REMEMBERED_LENGTH = 4096, 256
 """Values and their characters that are remembered as clean: the same few agents, hosts and targets come again."""
@@ -64,7 +64,7 @@ KINDS: Final = {
     **dict.fromkeys(ACCESS & PLACES, "place"),
     **dict.fromkeys(OWN, "own"),
     **dict.fromkeys(("request_id", "trace"), "id"),
-    "client": "client",
+    **{each: each for each in ("client", "path")},
 }
 """How the fields of an access line are gone about: one look-up for each of them."""
 DEPTH, MARGIN = 8, 128
@@ -154,13 +154,8 @@ class Masker:
     ) -> str | None:
         if not (self._clean_places.issuperset(places) and self._clean.issuperset(words) and _ID.fullmatch(request_id)):
             return None
-        if path not in self._clean_paths:
-            if len(path) > self._budget or self._path(path) is not path:
-                return None
-            if len(path) <= REMEMBERED_LENGTH:
-                if len(self._clean_paths) >= REMEMBERED:
-                    self._clean_paths.clear()
-                self._clean_paths.add(path)
+        if path not in self._clean_paths and (len(path) > self._budget or self._path(path) is not path):
+            return None
         if self._sample and self._is_sampled():
             return None
         return self._address(client)
@@ -172,7 +167,12 @@ class Masker:
             if category in self._active and MASKED.fullmatch(path, start, end) is None:
                 self._hits[category]()
                 made = made[:start] + self._substitute(category, path[start:end]) + made[end:]
-        return self.text(made)
+        made = self.text(made)
+        if made is path and len(path) <= REMEMBERED_LENGTH:
+            if len(self._clean_paths) >= REMEMBERED:
+                self._clean_paths.clear()
+            self._clean_paths.add(path)
+        return made
 
     def _is_sampled(self) -> bool:
         self._left -= 1
@@ -199,7 +199,7 @@ class Masker:
         """The line without what must not be in it; changed in place."""
         changed: dict[str, Any] | None = None
         left = self._budget
-        clean, places, kinds = self._clean, self._clean_places, self._kinds
+        clean, places, paths, kinds = self._clean, self._clean_places, self._clean_paths, self._kinds
         for key, value in line.items():
             kind = kinds.get(key)
             if kind == "own":
@@ -211,6 +211,7 @@ class Masker:
             elif (
                 (kind == "text" and value in clean)
                 or (kind == "place" and value in places)
+                or (kind == "path" and value in paths)
                 or (kind == "id" and _ID.fullmatch(value))
             ):
                 continue
@@ -223,7 +224,11 @@ class Masker:
                 changed = changed or {}
                 changed[key] = made
         if changed is not None:
-            self._put(line, changed)
+            for key, value in changed.items():
+                if value == "" and line[key] != "":
+                    del line[key]
+                else:
+                    line[key] = value
         if self._sample:
             self._left -= 1
             if self._left <= 0:
@@ -241,14 +246,6 @@ class Masker:
                 known.clear()
             known.add(value)
         return made
-
-    @staticmethod
-    def _put(line: dict[str, Any], changed: dict[str, Any]) -> None:
-        for key, value in changed.items():
-            if value == "" and line[key] != "":
-                del line[key]
-            else:
-                line[key] = value
 
     def _value(self, key: str, value: Any, depth: int) -> Any:
         if value is None or isinstance(value, bool):
@@ -304,7 +301,7 @@ class Masker:
                     return self._substitute(told, value)
                 rest = value[scheme.end() :]
                 return scheme[0] + (rest if MASKED.fullmatch(rest) else self._substitute(told, rest))
-        return self.text(value, addresses=key not in PLACES)
+        return self._path(value) if key == "url.path" else self.text(value, addresses=key not in PLACES)
 
     def _address(self, value: str) -> str:
         if "address" not in self._active or not value or value.startswith("127.") or value == "::1":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -100,6 +101,8 @@ _ENDINGS: Final = (
     "cvv",
     "cvc",
     "signature",
+    "authorization",
+    "cookie",
 )
 _QUERY: Final = frozenset({"code", "state", "key", "ticket", "nonce"})
 """Secret as parameters of a URL; elsewhere these are words like any other."""
@@ -126,6 +129,10 @@ def plain_of(name: str) -> str:
     return name.lower().translate(_PLAIN)
 
 
+_INNER: Final = re.compile(r"[.\[]([^.\[\]]{1,64})\]?\Z")
+"""The last part of ``user.email``, ``user[email]``, ``http.request.header.x-mail``."""
+
+
 @lru_cache(maxsize=4096)
 def category_of(name: str, *, query: bool = False) -> str | None:
     """The category of what a field of this name holds; None for one that says nothing."""
@@ -134,4 +141,7 @@ def category_of(name: str, *, query: bool = False) -> str | None:
         return "credential"
     if plain.endswith(_ENDINGS) and plain not in _HARMLESS:
         return "credential"
-    return _KNOWN.get(plain)
+    if (known := _KNOWN.get(plain)) is not None:
+        return known
+    inner = _INNER.search(name)
+    return None if inner is None else category_of(inner[1], query=query)

@@ -2,6 +2,6 @@
 
 from gateway.services.masking.floor import REPLACED, is_secret
 from gateway.services.masking.port import WITHHELD, LogProcessor, Masking
-from gateway.services.masking.token import token_of
+from gateway.services.masking.token import SHORTEST_KEY, token_of
 
-__all__ = ["REPLACED", "WITHHELD", "LogProcessor", "Masking", "is_secret", "token_of"]
+__all__ = ["REPLACED", "SHORTEST_KEY", "WITHHELD", "LogProcessor", "Masking", "is_secret", "token_of"]

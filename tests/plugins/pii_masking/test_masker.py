@@ -215,6 +215,11 @@ def test_words_that_were_never_seen_take_the_long_way():
             id="nested",
         ),
         pytest.param("n", None, None, id="nothing"),
+        pytest.param("http.request.header.authorization", ["Basic eA=="], ["Basic [credential]"], id="of a span"),
+        pytest.param("user.email", "ada", "[email]", id="the last part of a name"),
+        pytest.param("user[phone]", "12345678", "****5678", id="a field of a form's object"),
+        pytest.param("server.address", "10.0.0.9", "10.0.0.9", id="a machine"),
+        pytest.param("client.address", "203.0.113.9", "203.0.113.0", id="who asks"),
         pytest.param("msg", "x" * 20_000, "x" * 16_256 + "[cut]", id="more than the budget"),
     ],
 )
