@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.http import Exchange
+from gateway.http.delivery import Delivery, delivery_of
 from gateway.services.log.selection import Sampling, Slow, plugin_times
 from gateway.services.log.sink import Outlet, Sink
 
@@ -87,6 +88,9 @@ class AccessLog:
         quick = None
         if processors and (quick := self._quick[processors]) is None:
             self._processed(exchange, processors)
+            return
+        if request.extras is not None and Delivery in request.extras:  # they come one by one: nobody waits for them
+            self._whole(exchange, processors)
             return
         name, host, path, target = request.route.name, request.host, request.path, request.target
         caller, client, method = request.id, request.client_ip, request.method
@@ -220,6 +224,8 @@ def record_of(exchange: Exchange, timestamp: str) -> dict[str, Any]:
         line["error"], line["reason"] = error.code, error.reason[:REASON]
     if exchange.aborted:
         line["aborted"] = True
+    if (delivery := delivery_of(request)) is not None:
+        line["delivery"], line["delivery_attempt"] = delivery.item, delivery.number
     if agent := request.headers.get("User-Agent"):
         line["agent"] = agent[:AGENT]
     if request.trace is not None:

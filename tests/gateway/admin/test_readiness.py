@@ -105,3 +105,22 @@ def test_what_plugins_report(reports: list[dict[str, Any]], reasons: list[str], 
 def test_what_fails_and_is_not_critical_is_shown() -> None:
     told = readiness(CONFIG, [worker(other="ill")], check(False, critical=False), {"ok": True}, False)
     assert (told["ready"], told["failing"]) == (True, ["upstream other", "check db"])
+
+
+@pytest.mark.parametrize(
+    ("queue", "reasons", "failing"),
+    [
+        pytest.param(None, [], [], id="there is none"),
+        pytest.param({"ok": True, "stranded": {}}, [], [], id="all is well"),
+        pytest.param({"ok": False, "stranded": {}}, ["the durable queue cannot be used"], ["queue"], id="it fails"),
+        pytest.param(
+            {"ok": True, "stranded": {"inbox/a/inbox": 3}},
+            [],
+            ["queue: nobody delivers inbox/a/inbox"],
+            id="a route is gone whose work is left",
+        ),
+    ],
+)
+def test_the_durable_queue(queue: Any, reasons: list[str], failing: list[str]) -> None:
+    told = readiness(CONFIG, [{**worker(), "queue": None}, {**worker(), "queue": queue}], {}, {}, False)
+    assert (told["reasons"], told["failing"], told["queue"]) == (reasons, failing, queue)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.services.clock import LONGEST, Deadlines, ManualClock, Wheel
+from gateway.services.clock import LONGEST, Clock, Deadlines, ManualClock, Wheel
 
 
 class ManualLoop:
@@ -171,3 +171,42 @@ def test_a_wheel_shares_by_duration_and_forgets_idle_ones() -> None:
         wheel.of(1.0 + number)
     assert wheel.of(0.5) is busy
     assert wheel.of(0.25) is not idle
+
+
+async def test_sleepers_wake_in_the_order_of_their_time() -> None:
+    clock, woken = ManualClock(), []
+
+    async def sleep(seconds: float) -> None:
+        await clock.sleep(seconds)
+        woken.append((seconds, clock.now()))
+
+    tasks = [asyncio.ensure_future(sleep(seconds)) for seconds in (3.0, 0.0, 1.0, 2.0)]
+    tasks[3].cancel()
+    began = clock.now()
+    await clock.elapse(2.5)
+    assert woken == [(0.0, began), (1.0, began + 1)]
+    assert clock.now() == began + 2.5
+    await clock.elapse(0.5)
+    assert woken[2:] == [(3.0, began + 3)]
+
+
+async def test_time_passes_for_who_sleeps_again_and_again() -> None:
+    clock, ticks = ManualClock(), 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await clock.sleep(0.1)
+            ticks += 1
+
+    task = asyncio.ensure_future(tick())
+    await clock.elapse(10.05)
+    assert ticks == 100
+    task.cancel()
+
+
+async def test_a_real_clock_sleeps() -> None:
+    clock = Clock()
+    began = clock.now()
+    await clock.sleep(0.01)
+    assert clock.now() > began

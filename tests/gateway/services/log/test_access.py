@@ -5,6 +5,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Principal, Request
+from gateway.http.delivery import Delivery, note_delivery
 from gateway.services.log import AccessLog, Sink
 from gateway.services.log.access import LONGEST
 
@@ -210,3 +211,17 @@ def test_a_shorter_way_that_fails_loses_the_line() -> None:
     log = AccessLog(sink, [Broken()])
     log(exchange())
     assert (sink.lines(), log.failures) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "processors",
+    [pytest.param((), id="as it is"), pytest.param((lambda line: {**line, "masked": True},), id="through a processor")],
+)
+def test_a_delivery_says_what_it_delivers_and_which_try_it_is(processors: Any) -> None:
+    made = exchange()
+    note_delivery(made.request, Delivery("0190-item", 3, "inbox/a/inbox"))
+    sink = Kept()
+    AccessLog(sink, processors)(made)
+    (line,) = sink.lines()
+    assert (line["delivery"], line["delivery_attempt"]) == ("0190-item", 3)
+    assert ("masked" in line) == bool(processors)
