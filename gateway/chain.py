@@ -231,10 +231,18 @@ def disorders(plugins: Sequence[tuple[str, type[Plugin[Any]]]]) -> list[Disorder
     """What is wrong with the order of a list of ``(id, class)``, outermost first."""
     found = []
     highest: tuple[Stage, str] = (Stage.DRESS, "")
+    later = ""
     for index, (name, plugin) in enumerate(plugins):
         if plugin.ends and index + 1 < len(plugins):
             after = ", ".join(each for each, _ in plugins[index + 1 :])
             found.append(Disorder(index, f"{name} answers by itself, so what follows it can never run: {after}", True))
+        if plugin.stage is not Stage.ANYWHERE and later and Stage.LIMIT <= plugin.stage <= Stage.VERIFY:
+            why = f"{name} ({plugin.stage.name.lower()}) stands inside {later}, which has answered before it runs"
+            found.append(Disorder(index, why, False))
+            continue
+        if plugin.defers:
+            later, highest = name, (Stage.DRESS, "")
+            continue
         if plugin.stage is Stage.ANYWHERE:
             continue
         if plugin.stage < highest[0]:

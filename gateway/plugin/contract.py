@@ -122,6 +122,8 @@ class Plugin(Generic[S]):
     client (`Context.behind`), and what the queue holds under `Context.topic` is its to deliver."""
     audits: ClassVar[bool] = False
     """It writes to the audit trail: without one (``audit``) it is a mistake at load."""
+    defers: ClassVar[bool] = False
+    """It answers now, and what stands behind it runs later: a list of its own, as far as its order goes."""
     status: ClassVar[str] = "stable"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

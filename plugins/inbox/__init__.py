@@ -4,7 +4,7 @@ What it accepts is committed to the queue (`stores.durable`) before the sender i
 fails the answer is 503 with `Retry-After`, so that the sender keeps it. What was accepted goes through the plugins
 below this one, and the route's way to its upstream, until the target takes it, at least once: `Sidegate-Event-Id` is
 the same in each try, `Sidegate-Attempt` counts them, `Sidegate-Received-At` says when it came and
-`Sidegate-Delivery-Id` by what to find it. What cannot be delivered is a dead letter: kept, to be looked at and replayed.
+`Sidegate-Delivery-Id` by what to find it. What cannot be delivered is a dead letter: it is kept, and can be replayed.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Inbox(Plugin[InboxSettings]):
     stage = Stage.RECOVER
     buffers_body = True
     durable = True
+    defers = True
 
     def __init__(self, settings: InboxSettings, context: Context) -> None:
         super().__init__(settings, context)

@@ -445,6 +445,16 @@ def staged(stage, **more):
             id="after one that answers by itself",
         ),
         pytest.param([("respond", staged(Stage.SHAPE, ends=True))], [], id="one that answers by itself, last"),
+        pytest.param(
+            [("inbox", staged(Stage.RECOVER, defers=True)), ("headers", staged(Stage.DRESS))],
+            [],
+            id="what runs later is a list of its own",
+        ),
+        pytest.param(
+            [("inbox", staged(Stage.RECOVER, defers=True)), ("jwt", staged(Stage.AUTHENTICATE))],
+            [(1, False, "jwt (authenticate) stands inside inbox, which has answered before it runs")],
+            id="authentication after the answer",
+        ),
     ],
 )
 def test_disorders(plugins, found):

@@ -40,6 +40,7 @@ ENVIRON = {
     "TELNYX_PUBLIC_KEY": "1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
     "TWILIO_AUTH_TOKEN": "12345",
     "X_CONSUMER_SECRET": "ours",
+    "QUEUE_KEY": "a key of thirty-two bytes or more",
 }
 
 
