@@ -52,23 +52,33 @@ class Audit(Plugin[AuditSettings]):
             return await proceed(request)
         if why := self._audit.refusing:
             self.refuse(_unavailable(why))
-        if not self.settings.wait:
-            return await proceed(request)
         response = await proceed(request)
-        result = _result(response.status, response.error, aborted=False)
-        if self._wanted(response.status, result):
-            duration = self.context.clock.now() - request.received
-            facts = _facts(request, response.status, response.error, duration)
-            await self._on_disk(self._event(request, result, facts), response)
+        if self.settings.wait or response.tunnel is not None:
+            await self._at_its_head(request, response)
         return response
+
+    async def _at_its_head(self, request: Request, response: Response) -> None:
+        """Record an answer before it is given; of a connection that may stay for days, that it begins."""
+        result = _result(response.status, response.error, aborted=False)
+        if not self._wanted(response.status, result):
+            return
+        facts = _facts(request, response.status, response.error, self.context.clock.now() - request.received)
+        if response.tunnel is not None:
+            facts["tunnel"] = "opened"
+        event = self._event(request, result, facts)
+        if self.settings.wait:
+            await self._on_disk(event, response)
+        else:
+            self._audit.record(event)
 
     async def _on_disk(self, event: Event, response: Response) -> None:
         """Wait until it is, and keep the answer back if it does not get there."""
         if await self._audit.record_and_wait(event, PATIENCE) or not self._audit.refusing:
             return
-        response.body.close()
-        if response.tunnel is not None:
-            response.tunnel.close()
+        if not self.shadow:
+            response.body.close()
+            if response.tunnel is not None:
+                response.tunnel.close()
         self.refuse(_unavailable(self._audit.refusing))
 
     def done(self, exchange: Exchange) -> None:
@@ -76,13 +86,17 @@ class Audit(Plugin[AuditSettings]):
         request = exchange.request
         if self._methods and request.method not in self._methods:
             return
-        aborted = exchange.aborted or exchange.response is None
-        if self.settings.wait and not aborted:
+        response = exchange.response
+        tunnelled = response is not None and response.tunnel is not None
+        aborted = exchange.aborted or response is None
+        if self.settings.wait and not aborted and not tunnelled:
             return  # recorded already
         result = _result(exchange.status, exchange.error, aborted=aborted)
         if not self._wanted(exchange.status, result):
             return
         facts = _facts(request, exchange.status, exchange.error, exchange.duration)
+        if tunnelled:
+            facts["tunnel"] = "closed"
         facts["bytes_in"], facts["bytes_out"] = exchange.received_bytes, exchange.sent_bytes
         self._audit.record(self._event(request, result, facts))
 

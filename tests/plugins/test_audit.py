@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import FirstByteTimeout, Forbidden, TooManyRequests
-from gateway.http import Principal
+from gateway.http import Principal, Response
 from gateway.services.audit import Kind, Result
 from gateway.testing import answering, exchange, opened, ports, request
 from plugins.audit import Audit
@@ -149,6 +149,53 @@ async def test_an_answer_without_its_record_is_kept_back():
 
     response = await exchange(Audit, {"wait": True}, request(), target, ports=made)
     assert (response.status, response.error.code) == (503, "audit_unavailable")
+
+
+async def test_in_shadow_it_is_given_all_the_same():
+    made = ports()
+
+    async def target(given):
+        made.audit.broken = "Input/output error"
+        return await answering(chunks=[b"x"])(given)
+
+    response = await exchange(Audit, {"wait": True}, request(), target, ports=made, mode="shadow")
+    assert (response.status, response.body.whole) == (200, b"x")
+    assert made.would_refuse == ["audit_unavailable"]
+
+
+class Tunnel:
+    """A connection that has switched protocols."""
+
+    closed = False
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize("wait", [False, True])
+async def test_a_connection_that_stays_is_recorded_when_it_begins_and_when_it_ends(wait):
+    made = ports()
+
+    async def target(_given):
+        response = Response(101)
+        response.tunnel = Tunnel()
+        return response
+
+    await exchange(Audit, {"wait": wait}, request(), target, ports=made)
+    assert [event.facts["tunnel"] for event in made.audit.events] == ["opened", "closed"]
+
+
+async def test_a_connection_without_its_record_is_closed():
+    made, tunnel = ports(), Tunnel()
+
+    async def target(_given):
+        made.audit.broken = "Input/output error"
+        response = Response(101)
+        response.tunnel = tunnel
+        return response
+
+    response = await exchange(Audit, {"wait": True}, request(), target, ports=made)
+    assert (response.status, tunnel.closed) == (503, True)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from gateway.services.audit.chain import Head
 from gateway.services.audit.event import Event, Kind, Result, Writer
 from gateway.services.audit.ledger import Ledger
 
@@ -60,6 +61,7 @@ class Trail:
         self._retention = retention
         self._retained = 0.0
         self._written = written
+        self._end = Head(chain="", seq=0, hash="", file="", size=0)
         self._queue: deque[Event] = deque()
         self._unsaid = 0
         """Of the lost, those that no record tells of yet."""
@@ -173,10 +175,11 @@ class Trail:
         lost = self._unsaid
         notes = [_lost(lost)] if lost else []
         try:
-            self.ledger.append([self._writer(event) for event in (*notes, *batch)])
-        except OSError as error:
+            head = self.ledger.append([self._writer(event) for event in (*notes, *batch)])
+        except Exception as error:  # noqa: BLE001 - whatever it is, the thread has to try again and not end
             self._failed(error)
             return False
+        self._anchor(head)
         if self.problem:
             log.warning("the audit trail can be written again")
             self.problem = ""
@@ -192,12 +195,19 @@ class Trail:
         _tell_all(ready, held=True)
         return True
 
-    def _failed(self, error: OSError) -> None:
+    def _anchor(self, head: Head) -> None:
+        """Tell the log how a day's file ended: who keeps logs elsewhere has what `verify --head` asks for."""
+        if self._retention is not None and head.file != self._end.file and self._end.seq:
+            log.info("%s of the audit trail ends with record %s", self._end.file, self._end)
+        self._end = head
+
+    def _failed(self, error: Exception) -> None:
         self.failures += 1
         self.ledger.close()
+        why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         if not self.problem:
-            log.error("the audit trail cannot be written: %s", error.strerror or error)
-        self.problem = error.strerror or type(error).__name__
+            log.error("the audit trail cannot be written: %s", why, exc_info=not isinstance(error, OSError))
+        self.problem = why
         with self._lock:
             waiting, self._waiting = self._waiting, []
         _tell_all([tell for _, tell in waiting], held=False)
@@ -210,8 +220,8 @@ class Trail:
         try:
             for name in self.ledger.retain(self._retention):
                 log.info("%s of the audit trail is past its retention and was removed", name)
-        except OSError as error:
-            log.error("old files of the audit trail could not be removed: %s", error.strerror or error)
+        except Exception as error:  # noqa: BLE001 - as for records
+            log.error("old files of the audit trail could not be removed: %s", error)
 
     def close(self) -> None:
         """Write what waits, as far as that is possible, and stop. Blocks. Idempotent."""
@@ -229,6 +239,8 @@ class Trail:
                 return
         if not self.flush():
             log.error("%d records of the audit trail were not written: %s", len(self._queue), self.problem)
+        elif self._retention is not None and self._end.seq:
+            log.info("the audit trail ends with record %s", self._end)
         self.ledger.close()
 
 

@@ -183,6 +183,30 @@ async def test_files_past_their_retention_go_without_any_event(place: Any, until
     assert place.verify().ok
 
 
+async def test_a_bug_does_not_end_the_thread(make: Any, disk: Disk, event: Any):
+    trail = make()
+    disk.error = RuntimeError("a bug")  # type: ignore[assignment]
+    assert await trail.record_and_wait(event(), 60) is False
+    assert trail.refusing == "RuntimeError"
+    disk.error = None
+    assert await trail.record_and_wait(event(), 60)
+
+
+async def test_the_log_learns_how_each_day_ended(place: Any, caplog: pytest.LogCaptureFixture, event: Any):
+    ledger = place.ledger()
+    trail = Trail(ledger, place.writer, flush=0.01, retention=10 * 86400.0)
+    with caplog.at_level("INFO", "gateway.audit"):
+        await trail.record_and_wait(event(), 60)
+        first = str(ledger.head)
+        place.now += 86400
+        await trail.record_and_wait(event(), 60)
+        await asyncio.to_thread(trail.close)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"2026-11-21.jsonl of the audit trail ends with record {first}",
+        f"the audit trail ends with record {ledger.head}",
+    ]
+
+
 LIMITED = """
 import asyncio, json, resource, sys
 from pathlib import Path
