@@ -310,7 +310,7 @@ def _targets(name: str, upstream: Upstream, request: Request) -> tuple[list[Told
 
 def _on_paper(url: str, weight: int, priority: int) -> LiveTarget:
     """A target that has no connections and counts nothing."""
-    tally: Any = SimpleNamespace(ok=None)
+    tally: Any = SimpleNamespace(ok=None, durations=None)
     pool: Any = None
     return LiveTarget(Endpoint(url), pool, tally, weight=weight, priority=priority)
 
