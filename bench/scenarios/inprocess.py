@@ -79,6 +79,11 @@ MASKING = {
 }
 CORPORA = {"composed": "composed", "held_out": "held out"}
 
+def tracing(stage: Stage, _: Subject) -> Figures:
+    found = measured(stage, "bench.tracing")
+    return found | {f"{name}_added": found[name] - found["off"] for name in ("unsampled", "unsampled_watched")}
+
+
 POLICIES = {"jwt": 6, "api_key": 4, "cors": 3, "webhook_signature": 25, "request_validation": 30, "audit": 40}
 """What each may add, in microseconds."""
 
@@ -109,6 +114,21 @@ SCENARIOS = (
             Figure("gateway", "the gateway's", 2),
             Figure("varied", "the gateway's, nothing repeating", 2),
         ),
+        subjects=("gateway",),
+        rounds=1,
+    ),
+    Scenario(
+        name="tracing",
+        title="What traces add to it, collector and all but the network: best of 5 times 10,000 (µs a request)",
+        measure=tracing,
+        figures=(
+            Figure("off", "off", 2),
+            Figure("unsampled_added", "not sampled, added", 2),
+            Figure("unsampled_watched_added", "not sampled, kept if it fails, added", 2),
+            Figure("sampled_10_percent", "a tenth sampled", 2),
+            Figure("sampled", "all sampled, two spans each", 2),
+        ),
+        bars=(Bar("not sampled, added, µs", "gateway.unsampled_added", at_most=8),),
         subjects=("gateway",),
         rounds=1,
     ),

@@ -81,7 +81,7 @@ class Batch(Settings):
         description="Spans sent at once; encoding many holds the loop up for milliseconds.",
     )
     interval: Duration = Field(default=5.0, ge=0.05, description="Longest wait of a span before it is sent.")
-    flush: Duration = Field(default=5.0, description="Time for what waits when the gateway ends.")
+    flush: Duration = Field(default=3.0, description="Time for what waits when the gateway ends.")
 
 
 class CollectorTls(Settings):

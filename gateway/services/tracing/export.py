@@ -57,8 +57,9 @@ class Exporter:
         from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415 - an extra
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
-        # It tells of each batch that fails, and of each attempt; once, and when it is over, is enough.
-        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+        # It tells of each batch that fails and of each attempt, where the first and the end are enough; and of each
+        # `tracestate` that is none, which is for clients to write.
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         where = self.collector
         self._exporter = OTLPSpanExporter(
             where.endpoint,
@@ -115,7 +116,9 @@ class Exporter:
     def _cut(self, value: Any) -> Any:
         most = self.collector.attribute
         if isinstance(value, str):
-            return value if len(value) <= most else value[:most]
+            cut = value if len(value) <= most else value[:most]
+            # Bytes that were no UTF-8 (surrogates) cannot be encoded, and would take the whole batch with them.
+            return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
         if isinstance(value, list):
             return [self._cut(str(each)) for each in value[:_MOST_VALUES]]
         return value

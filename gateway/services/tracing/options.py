@@ -24,7 +24,7 @@ class Collector:
     """Spans that may wait."""
     batch: int = 128
     interval: float = 5.0
-    flush: float = 5.0
+    flush: float = 3.0
     """Seconds for what waits at the end."""
     attribute: int = 1024
     """Characters of an attribute's value."""

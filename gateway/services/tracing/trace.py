@@ -109,12 +109,15 @@ class Trace:
         Whoever calls this puts ``request.trace`` back when the span is left.
         """
         before = request.trace
+        if self.closed and not self.kept:
+            return None
         if before is None or len(self.spans) >= self.tracer.options.spans:
             self.tracer.cut += 1
             return None
         made = Span(name, kind, self.id, span_id(), before[36:52], monotonic_ns() + self.offset)
         request.trace = b"00-%b-%b-%b" % (self.id, made.id, before[53:])
-        self.spans.append(made)
+        if not self.closed:  # else it is sent by itself, at its end
+            self.spans.append(made)
         return made
 
     def end(self, span: Span, error: str = "") -> None:

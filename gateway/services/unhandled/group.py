@@ -27,6 +27,8 @@ _DEEPEST: Final = 2000
 
 def masked(text: str, masking: Masking, route: str | None) -> str:
     """A text as it may be shown or sent, without credentials in prose: messages quote what they choke on."""
+    if not text.isascii():  # bytes that were no UTF-8 (surrogates) cannot be sent
+        text = text.encode("utf-8", "replace").decode()
     whole = masking.text(_CREDENTIALS.sub(r"\1 ***", text), route)
     # `KeyError: 'password=…'` reads as a value under the name of the type: what follows a type is a text of its own.
     return _TYPED.sub(lambda found: found[1] + masking.text(found[2], route), whole)

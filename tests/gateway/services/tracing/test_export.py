@@ -59,6 +59,15 @@ async def test_attributes_go_through_masking_by_their_route_and_are_cut(span_col
     assert "s3cret" not in str(second)
 
 
+async def test_bytes_that_are_no_text_take_no_batch_with_them(span_collector, caplog):
+    made = exporter(span_collector.url)
+    odd = span(**{"url.path": b"/\xff\xfe".decode("utf-8", "surrogateescape"), "several": ["\udc80"]})
+    odd.state = "\udcff=,=,,a b"
+    told = await sent(made, span_collector, odd, span(**{"url.path": "/ü"}))
+    assert [each.attributes["url.path"] for each in told] == ["/??", "/ü"]
+    assert caplog.records == []
+
+
 async def test_the_words_of_the_protocol(span_collector):
     made = exporter(
         span_collector.url, resource=(("service.name", "edge"), ("region", "eu")), headers=(("X-Org", "7"),)

@@ -123,6 +123,19 @@ def test_what_ends_after_the_exchange_is_sent_by_itself():
     assert late.error == "connect_failed"
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_begins_after_the_exchange_is_sent_with_it_or_not_at_all(kept):
+    one, asked, trace = begun(ratio=1.0 if kept else 0.0)
+    trace.decide(asked)
+    asked.finish(Exchange(asked, Response(200), 200, 0.1))
+    for _ in range(1000):  # a task that goes on for long
+        span = trace.open(asked, "later", Kind.CLIENT)
+        if span is not None:
+            trace.end(span)
+    assert len(one.exporter.spans) == (1001 if kept else 0)
+    assert trace.spans == []
+
+
 def test_the_end_comes_once_and_lets_go_of_the_request():
     one, asked, trace = begun(ratio=1.0)
     exchange = Exchange(asked, Response(200), 200, 0.1)
