@@ -102,7 +102,7 @@ def mistakes(text: str, **environ: str) -> list[str]:
             GOOD + "  - {name: app, upstream: app, match: {path: /b}, x: 1}\n",
             [
                 "5:12: routes[1].name: another route is called 'app' too; names are unique",
-                "5:51: routes[1].x: unknown key 'x' (known here: match, name, override, plugins, redirect, rewrite, split, sticky, timeout, upstream, without)",
+                "5:51: routes[1].x: unknown key 'x' (known here: match, name, override, plugins, redirect, rewrite, split, sticky, timeout, tracing, upstream, without)",
             ],
             id="two of a name, of which one is wrong otherwise",
         ),
