@@ -423,7 +423,7 @@ def _answers(entry: PluginEntry | AnyEntry) -> bool:
 def _without(config: Config, route: Route, path: tuple[Step, ...]) -> Iterator[Finding]:
     known = {entry.name for entry in config.defaults.plugins}
     known |= {entry.plugin for entry in plugins_in(config.defaults.plugins)}
-    known |= set(config.built_in_of())
+    known |= set(registry.built_in())
     for index, name in enumerate(route.without):
         if name not in known:
             yield Finding(
