@@ -133,7 +133,9 @@ def _trail(options: argparse.Namespace) -> TrailOptions:
 
 def _verify(options: argparse.Namespace, trail: TrailOptions) -> int:
     with _progress("verified") as progress:
-        verdict = verify(trail.path, Keys(trail.secrets), expected=options.head, since=options.since or "", progress=progress)
+        verdict = verify(
+            trail.path, Keys(trail.secrets), expected=options.head, since=options.since or "", progress=progress
+        )
     if not options.since:
         _note_verified(trail.path, verdict)
     if options.json:

@@ -174,6 +174,11 @@ class Audit:
             self._closing.discard(task)
             self._failures += old.failures
             self._lost += old.lost
+            for event in old.left():  # the disk was full, say, and this is why there is another
+                if self._trail is not None:
+                    self._trail.record(event)
+                else:
+                    self._lost += 1
 
         task = asyncio.get_running_loop().create_task(asyncio.to_thread(old.close))
         self._closing.add(task)
@@ -188,8 +193,8 @@ class Audit:
     async def close(self) -> None:
         """Write what waits and close. Idempotent."""
         await self.abandon()
+        if self._closing:  # what they could not write is for the one in force
+            await asyncio.gather(*self._closing, return_exceptions=True)
         trail, self._trail, self.options = self._trail, None, None
         if trail is not None:
             await asyncio.to_thread(trail.close)
-        if self._closing:
-            await asyncio.gather(*self._closing, return_exceptions=True)

@@ -30,6 +30,8 @@ BATCH: Final = 1_000
 RETRY: Final = 1.0
 PATIENCE: Final = 5.0
 """Seconds that `Trail.close` waits for a disk that hangs."""
+STALLED: Final = 10.0
+"""Seconds beyond `flush` after which a write that has not come back counts as failed."""
 RETAIN_EVERY: Final = 3600.0
 
 
@@ -94,6 +96,8 @@ class Trail:
         """
         if self.problem:
             return self.problem
+        if self.lag > self._flush + STALLED:  # a disk that hangs fails nobody
+            return "records have waited too long for the disk"
         return "too many records wait for the disk" if len(self._queue) * 2 > self._most else ""
 
     def record(self, event: Event) -> int:
@@ -222,6 +226,10 @@ class Trail:
                 log.info("%s of the audit trail is past its retention and was removed", name)
         except Exception as error:  # noqa: BLE001 - as for records
             log.error("old files of the audit trail could not be removed: %s", error)
+
+    def left(self) -> list[Event]:
+        """What could not be written until the end; for whoever writes instead."""
+        return list(self._queue) if self._closed else []
 
     def close(self) -> None:
         """Write what waits, as far as that is possible, and stop. Blocks. Idempotent."""

@@ -75,6 +75,20 @@ async def test_another_trail_takes_over_and_none_is_lost(options: TrailOptions, 
     assert [verify(tmp_path / name, Keys()).records for name in ("trail", "other")] == [3, 2]
 
 
+async def test_what_the_old_could_not_write_the_new_one_does(options: TrailOptions, event: Any, tmp_path: Path):
+    (tmp_path / "file").touch()
+    metrics = Metrics()
+    audit = Audit(metrics, Masking())
+    await audit.prepare(dataclasses.replace(options, path=tmp_path / "file" / "trail", deny=False))
+    audit.commit()
+    assert await audit.record_and_wait(event(), 60) is False
+    await audit.prepare(options)
+    audit.commit()
+    await audit.close()
+    assert verify(options.path, Keys()).records == 2
+    assert values(metrics)["audit_lost_total"] == [[[], 0]]
+
+
 async def test_what_is_not_wanted_after_all_leaves_the_old(options: TrailOptions, tmp_path: Path):
     audit = Audit(Metrics(), Masking())
     await audit.prepare(options)

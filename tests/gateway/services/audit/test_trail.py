@@ -105,6 +105,19 @@ async def test_a_disk_that_hangs_holds_nobody_up(make: Any, disk: Disk, event: A
     assert trail.pending == 0
 
 
+async def test_a_disk_that_hangs_counts_as_failed(make: Any, disk: Disk, event: Any, monkeypatch: pytest.MonkeyPatch):
+    trail = make(flush=0.0)
+    disk.free.clear()
+    trail.record(event())
+    assert not trail.refusing
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.services.audit.trail.STALLED", -1.0)
+        assert "waited too long" in trail.refusing
+    disk.free.set()
+    assert await trail.record_and_wait(event(), 60)
+    assert not trail.refusing
+
+
 async def test_what_finds_no_room_is_counted_and_a_record_tells_of_it(make: Any, disk: Disk, event: Any):
     trail = make(queue=4)
     disk.free.clear()
