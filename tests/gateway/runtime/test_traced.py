@@ -2,7 +2,10 @@
 
 import asyncio
 
+import aiohttp
 import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 
 from gateway.runtime.live import TracedRuntime
 from gateway.services.tracing import current
@@ -183,3 +186,75 @@ async def test_a_reload_takes_up_another_ratio_and_another_exporter(span_collect
         "/orders/2",
         "/orders/3",
     ]
+
+
+async def test_what_pii_masking_masks_in_logs_it_masks_in_traces(span_collector):
+    plugins = "{plugin: pii_masking}"
+    async with origin() as target:
+        text = config("request_headers: [x-customer]", plugins)
+        async with running(text, TARGET=target.url, COLLECTOR=span_collector.url) as gateway:
+            headers = {**SAMPLED, "X-Customer": "anna@example.com", "User-Agent": "card 4111 1111 1111 1111"}
+            await told(gateway, span_collector, headers=headers, path="/orders/anna@example.com")
+    assert len(span_collector.spans) == 2
+    assert "anna" not in str(span_collector.spans)
+    assert "4111 1111 1111" not in str(span_collector.spans)
+    assert {span.attributes.get("http.route") for span in span_collector.spans} == {"/orders/", None}
+
+
+async def test_the_parts_of_a_batch_stand_below_it(span_collector):
+    more = "  - {name: batch, match: {path: /batch}, plugins: [{plugin: batch}]}"
+    parts = '[{"method": "GET", "path": "/orders/1"}, {"method": "GET", "path": "/orders/2"}]'
+    async with (
+        origin() as target,
+        running(config(more=more), TARGET=target.url, COLLECTOR=span_collector.url) as gateway,
+    ):
+        headers = {**SAMPLED, "Content-Type": "application/json"}
+        answer = await gateway.fetch("POST", "/batch", headers=headers, body=parts)
+        assert answer.status == 200, answer.body
+        await gateway.ended(3)
+        await gateway.services.close()
+    (whole,) = [span for span in span_collector.spans if span.name == "POST /batch"]
+    inner = [span for span in span_collector.spans if span.kind == 1]
+    attempts = [span for span in span_collector.spans if span.kind == 3]
+    assert [span.parent for span in inner] == [whole.id] * 2
+    assert {span.parent for span in attempts} == {span.id for span in inner}
+    assert {span.trace for span in span_collector.spans} == {TRACE}
+
+
+async def test_a_websocket_is_a_span_until_it_ends(span_collector):
+    async def echo(socket):
+        async for message in socket:
+            await socket.send(message)
+
+    async with serve(echo, "127.0.0.1", 0) as service:
+        target = f"http://127.0.0.1:{service.sockets[0].getsockname()[1]}"
+        async with running(config(), TARGET=target, COLLECTOR=span_collector.url) as gateway:
+            url = gateway.url.replace("http://", "ws://")
+            async with connect(f"{url}/orders/5", additional_headers=SAMPLED, proxy=None) as socket:
+                await socket.send("x")
+                assert await socket.recv() == "x"
+                assert span_collector.spans == []
+            await gateway.ended(1)
+            await gateway.services.close()
+    server, attempt = sorted(span_collector.spans, key=lambda span: span.kind)
+    assert (server.attributes["http.response.status_code"], server.attributes["sidegate.upgrade"]) == (101, "websocket")
+    assert (attempt.parent, attempt.attributes["http.response.status_code"]) == (server.id, 101)
+
+
+async def test_a_target_that_cuts_its_answer_short_is_the_error_of_both_spans(span_collector):
+    async def cut(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(cut, "127.0.0.1", 0)
+    async with server:
+        target = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with running(config("sampling: {ratio: 0%}"), TARGET=target, COLLECTOR=span_collector.url) as gateway:
+            with pytest.raises(aiohttp.ClientError):
+                await gateway.fetch("GET", "/orders/5")
+            await gateway.ended(1)
+            await gateway.services.close()
+    assert {span.attributes["error.type"] for span in span_collector.spans} == {"truncated_answer"}
+    assert {span.kind for span in span_collector.spans} == {2, 3}, "it was not sampled, and is kept as it failed"
