@@ -106,9 +106,7 @@ def _told(report: Mapping[str, Any]) -> str:
     return f"plugin {report['plugin']} of {report['route']}{name}"
 
 
-def _worst_trail(
-    statuses: Sequence[Mapping[str, Any]], own: Mapping[str, Any] | None
-) -> Mapping[str, Any] | None:
+def _worst_trail(statuses: Sequence[Mapping[str, Any]], own: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The state of the audit trail in the first process that cannot write it, else in the supervisor."""
     states = [state for state in (own, *(status.get("audit") for status in statuses)) if state is not None]
     return next((state for state in states if state["ok"] is False), states[0] if states else None)

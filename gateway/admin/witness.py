@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import struct
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
 
+from gateway.admin.caller import caller_of
 from gateway.config.listener import Admin
 from gateway.services.audit import Audit, Event, Kind, Result
 
@@ -47,7 +47,7 @@ class Witness:
         changes, turned_away = request.method not in _SAFE, response.status in _TURNED_AWAY
         if not changes and not turned_away:
             return response
-        event = self._event(request, response.status)
+        event = self._event(request, response.status, "" if turned_away else await self._actor(request))
         if turned_away or (request.path == _REPAIRS and self._audit.refusing):
             self._audit.record(event)  # strangers must not have the disk work for each of their requests
         elif not await self._audit.record_and_wait(event) and self._audit.refusing and request.path != _REPAIRS:
@@ -60,7 +60,7 @@ class Witness:
             return _unrecorded("The audit trail cannot be written, so nothing may be changed.")
         return await handler(request)
 
-    def _event(self, request: web.Request, status: int) -> Event:
+    def _event(self, request: web.Request, status: int, actor: str) -> Event:
         details: dict[str, Any] = {"client": request.remote or ""}
         if request.query:
             pairs = list(request.query.items())[:_MOST]
@@ -74,17 +74,16 @@ class Witness:
             _action_of(request),
             request.path,
             result,
-            actor="" if refused else self._actor(request),
+            actor=actor,
             facts={"method": request.method, "status": status},
             details=details,
         )
 
-    def _actor(self, request: web.Request) -> str:
+    async def _actor(self, request: web.Request) -> str:
+        """By what right, and who that is as far as this machine knows."""
         connection = request.transport.get_extra_info("socket") if request.transport is not None else None
-        peer = _peer_of(connection)
-        if self._by_token:
-            return f"token {peer}".rstrip()
-        return peer or "loopback"
+        caller = await asyncio.to_thread(caller_of, connection)
+        return f"token {caller}".rstrip() if self._by_token else caller
 
 
 def _action_of(request: web.Request) -> str:
@@ -95,17 +94,6 @@ def _action_of(request: web.Request) -> str:
     if request.match_info.http_exception is not None:
         return request.method
     return request.path.strip("/").replace("/", ".") or request.method
-
-
-def _peer_of(connection: Any) -> str:
-    """Who is on the other end of a unix socket, as the kernel knows it; nothing for others (unix(7), SO_PEERCRED)."""
-    if connection is None or connection.family != socket.AF_UNIX:
-        return ""
-    try:
-        pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    except OSError:
-        return ""
-    return f"unix:uid={uid},pid={pid}"
 
 
 def _unrecorded(detail: str) -> web.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -104,7 +105,8 @@ async def test_two_workers_and_an_operator_write_one_chain(gateway: Any, folder:
     ]
     assert refused[0]["error"] == "unauthorized"
     assert refused[0]["headers"] == {"X-Reason": "curious"}
-    assert [each["actor"] for each in told if each["action"] == "reload" and each["result"] == "success"] == ["token"]
+    reloads = [each["actor"] for each in told if each["action"] == "reload" and each["result"] == "success"]
+    assert reloads == [f"token loopback:uid={os.getuid()}"]
     actions = [each["action"] for each in told if each["kind"] == "gateway"]
     assert (actions[0], actions[-2:]) == ("start", ["stop", "drain"])
     exported = command("audit", "export", "-c", str(process.path), "--route", "open", "--format", "csv")

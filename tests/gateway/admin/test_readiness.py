@@ -102,6 +102,25 @@ def test_what_plugins_report(reports: list[dict[str, Any]], reasons: list[str], 
     assert told["ready"] is not bool(reasons)
 
 
+@pytest.mark.parametrize(
+    ("own", "of_worker", "reasons", "failing"),
+    [
+        pytest.param(None, None, [], [], id="there is none"),
+        pytest.param((True, True), (True, True), [], [], id="it can be written"),
+        pytest.param(
+            (False, True), (True, True), ["the audit trail cannot be written"], ["audit"], id="here it cannot"
+        ),
+        pytest.param((True, True), (False, True), ["the audit trail cannot be written"], ["audit"], id="by a worker"),
+        pytest.param((True, False), (False, False), [], ["audit"], id="and what happens may go unrecorded"),
+    ],
+)
+def test_the_audit_trail(own: Any, of_worker: Any, reasons: list[str], failing: list[str]) -> None:
+    states = [dict(zip(("ok", "critical"), each, strict=True)) if each else None for each in (own, of_worker)]
+    report = readiness(CONFIG, [{**worker(), "audit": states[1]}], {}, {"ok": True}, False, states[0])
+    assert (report["reasons"], report["failing"]) == (reasons, failing)
+    assert ("audit" in report) is (own is not None)
+
+
 def test_what_fails_and_is_not_critical_is_shown() -> None:
     told = readiness(CONFIG, [worker(other="ill")], check(False, critical=False), {"ok": True}, False)
     assert (told["ready"], told["failing"]) == (True, ["upstream other", "check db"])

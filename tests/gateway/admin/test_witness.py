@@ -93,7 +93,7 @@ async def test_what_changes_something_is_recorded(
     assert await ask(address, method, path) == status
     (event,) = asked.audit.events
     assert (event.kind, event.action, event.result) == ("admin", action, result)
-    assert (event.resource, event.actor) == (path.partition("?")[0], "token")
+    assert (event.resource, event.actor) == (path.partition("?")[0], f"token loopback:uid={os.getuid()}")
     assert event.facts == {"method": method, "status": status}
     assert event.details["client"] == "127.0.0.1"
     assert event.details["agent"] == "ops"
