@@ -272,13 +272,17 @@ class Deliverer:
         try:
             if response.tunnel is not None:
                 return Failed(response.status, "upgraded", "the target switched protocols")
-            shown = await _drained(response)
+            shown = await drained(response)
         finally:
             response.body.close()
             if response.tunnel is not None:
                 response.tunnel.close()
         if response.error is not None:
             return self._refused(response, response.error)
+        return self._judged(response, shown)
+
+    def _judged(self, response: Response, shown: bytes) -> Outcome:
+        """What the target's answer means; ``shown`` is the beginning of its body."""
         status = response.status
         if status in self._success:
             return Delivered(status)
@@ -314,7 +318,7 @@ class Deliverer:
             return None
 
 
-async def _drained(response: Response) -> bytes:
+async def drained(response: Response) -> bytes:
     """The beginning of an answer's body, which is read so that its connection can be used again."""
     if response.body.whole is not None:
         return response.body.whole[:EXCERPT]
