@@ -12,10 +12,10 @@ FORMS: Final = (
 )
 _OPTIONS: Final = {
     "memory": frozenset({"keys"}),
-    "tcp": frozenset({"db"}),
-    "unix": frozenset({"db"}),
-    "sentinel": frozenset({"sentinel_username", "sentinel_password"}),
-    "cluster": frozenset[str](),
+    "tcp": frozenset({"db", "wait"}),
+    "unix": frozenset({"db", "wait"}),
+    "sentinel": frozenset({"sentinel_username", "sentinel_password", "wait"}),
+    "cluster": frozenset({"wait"}),
 }
 _TLS_OPTIONS: Final = frozenset({"ca", "cert", "key", "verify"})
 _SCHEMES: Final = {
@@ -51,7 +51,12 @@ class Address:
     keys: int = 0
     """How many keys a memory store holds; 0 for the default."""
     options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """TLS files and the sentinels' own credentials."""
+    """TLS files, the sentinels' own credentials, and ``wait``."""
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas must have what a durable script wrote before it counts (``wait``); 0: none."""
+        return int(self.option("wait") or 0)
 
     def option(self, name: str) -> str | None:
         return dict(self.options).get(name)
@@ -133,6 +138,9 @@ def _options(parts: SplitResult, known: frozenset[str], scheme: str) -> dict[str
         if name not in known:
             expected = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
             raise StoreUrlError(f"{scheme}:// has no option {name!r}; {expected}")
+    wait = options.get("wait", "0")
+    if not (wait.isascii() and wait.isdecimal() and int(wait) < 100):
+        raise StoreUrlError("wait is how many replicas must have a write before it counts")
     if options.get("verify", "full") not in ("full", "none"):
         raise StoreUrlError("verify is full (the default) or none")
     return options

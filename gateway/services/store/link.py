@@ -26,6 +26,7 @@ from gateway.services.store.call import Call, Refusal, pipeline, refusal
 from gateway.services.store.contract import Counters
 from gateway.services.store.dial import Dial, ask
 from gateway.services.store.script import Script
+from gateway.services.store.wire import pack
 
 BATCH: Final = 256
 """Calls in one pipeline: bounds how long Redis is busy with us at a stretch."""
@@ -60,6 +61,7 @@ class Link:
         counters: Counters,
         redirect: Redirect | None = None,
         on_outage: Callable[[], None] | None = None,
+        replicas: int = 0,
     ) -> None:
         self.up = True
         self.impaired = False
@@ -72,6 +74,9 @@ class Link:
         self._counters = counters
         self._redirect = redirect
         self._on_outage = on_outage
+        self._replicas = replicas
+        # Half of the deadline: a replica that is slow fails the calls, and does not open the breaker.
+        self._wait = pack(b"WAIT", replicas, max(int(timeout * 500), 1)) if replicas else b""
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Call] = []
         self._since = 0.0
@@ -195,7 +200,11 @@ class Link:
             loaded = len(self._known)
             plan, parts = pipeline(batch, self._known)
             self._counters.script_loads += len(self._known) - loaded
+            waits = bool(self._wait) and any(call.script is not None and call.script.durable for call in batch)
+            if waits:
+                parts.append(self._wait)
             await connection.send_packed_command(parts, check_health=False)
+            answered: list[tuple[Call, Any]] = []
             for call in plan:
                 try:
                     reply = await connection.read_response(disable_decoding=True)
@@ -209,9 +218,22 @@ class Link:
                     else:
                         self._turned_away(call, error)
                 else:
-                    if call is not None:
+                    if call is not None and waits:
+                        answered.append((call, reply))
+                    elif call is not None:
                         call.succeed(reply)
+            if waits:
+                self._confirm(answered, await connection.read_response(disable_decoding=True))
             batch = again
+
+    def _confirm(self, answered: list[tuple[Call, Any]], replicas: int) -> None:
+        """Durable calls fail unless enough replicas have what the batch wrote."""
+        for call, reply in answered:
+            if replicas >= self._replicas or call.script is None or not call.script.durable:
+                call.succeed(reply)
+            else:
+                self._counters.errors += 1
+                call.fail(StoreUnavailable(reason=f"{replicas} of {self._replicas} replicas have it"))
 
     def _turned_away(self, call: Call, error: ResponseError) -> None:
         """Redis answered with an error: it did not run the call, or a script stopped in the middle."""

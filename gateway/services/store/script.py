@@ -33,9 +33,10 @@ class Script(Generic[R_co]):
 
     ``scale`` says which arguments are limits, so that a copy of the state that stands for one of several (a worker's,
     or a replica's while the store is away) lets through its share only. A script without limits needs none.
+    A ``durable`` one succeeds only when as many replicas have it as the store's URL asks for (``wait``).
     """
 
-    __slots__ = ("load_command", "local", "lua", "name", "scale", "sha")
+    __slots__ = ("durable", "load_command", "local", "lua", "name", "scale", "sha")
 
     def __init__(
         self,
@@ -44,11 +45,13 @@ class Script(Generic[R_co]):
         lua: str,
         local: Callable[[Table, Sequence[bytes], Sequence[Arg], int], R_co],
         scale: Scale | None = None,
+        durable: bool = False,
     ) -> None:
         self.name = name
         self.local = local
         self.scale = scale
         self.lua = lua
+        self.durable = durable
         text = (LIVE_CLOCK + lua).encode()
         # Redis names scripts by SHA-1; nothing rests on it being hard to collide.
         self.sha = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()

@@ -59,7 +59,7 @@ class One:
     def __init__(self, address: Address, *, timeout: float, counters: Counters) -> None:
         dialer = Dialer(address)
         self.dial = dialer.master if address.kind == "sentinel" else dialer.first
-        self._link = Link(self.dial, timeout=timeout, counters=counters)
+        self._link = Link(self.dial, timeout=timeout, counters=counters, replicas=address.replicas)
 
     def link(self, key: bytes) -> Link:  # noqa: ARG002 - it has them all
         return self._link
@@ -86,6 +86,7 @@ class Cluster:
     def __init__(self, address: Address, *, timeout: float, counters: Counters) -> None:
         self._dialer = Dialer(address)
         self._seeds = address.hosts
+        self._replicas = address.replicas
         self._timeout = timeout
         self._counters = counters
         self._slots: list[Link | None] = [None] * SLOTS
@@ -212,6 +213,7 @@ class Cluster:
                 timeout=self._timeout,
                 counters=self._counters,
                 redirect=partial(self._redirect, place),
+                replicas=self._replicas,
                 on_outage=self._outage,
             )
         return link

@@ -27,6 +27,7 @@ EXPORTED: Final = 8 << 20
 SLACK: Final = 3600 * 1_000_000
 """µs. An id's stamp is no earlier than its acceptance, but later where a clock was set back: so much is allowed for."""
 _LIVE: Final = frozenset({State.READY, State.WAITING, State.LEASED})
+_UNLEASED: Final = frozenset({State.READY, State.WAITING})
 _FINISHED: Final = frozenset({State.DEAD, State.DONE})
 
 
@@ -142,17 +143,18 @@ class Listing:
                 yield item
 
     async def count(self, query: Query) -> int:
-        """See `Queue.count`. By topic and state (live ones together, dead, done) it costs no scan."""
+        """See `Queue.count`. By topic and state it costs no scan, unless ready ones are told from waiting ones."""
         states = query.states or frozenset(State)
         live = states & _LIVE
         scans = query.ids or query.labels or query.error or query.status is not None
-        if scans or query.since is not None or query.until is not None or live not in (_LIVE, frozenset()):
+        if scans or query.since is not None or query.until is not None or len(live & _UNLEASED) == 1:
             return sum([1 async for _ in self._meant(query)])
         total = 0
         names = [name for name in await self._topics.names() if not query.topic or _means(query.topic, name)]
         for reply in await asyncio.gather(*[self._topics.run(self._topics.tag(name), TALLY) for name in names]):
-            counts, _leased, dead, done = reply[:4]
-            total += counts * bool(live) + dead * (State.DEAD in states) + done * (State.DONE in states)
+            lives, leased, dead, done = reply[:4]
+            total += (lives - leased) * bool(live & _UNLEASED) + leased * (State.LEASED in live)
+            total += dead * (State.DEAD in states) + done * (State.DONE in states)
         return total
 
     async def export(self, query: Query) -> AsyncIterator[Item]:

@@ -18,13 +18,15 @@ def _nowhere(_table: Table, _keys: Sequence[bytes], _args: Sequence[Arg], _now: 
     raise NotImplementedError("the queue's scripts run in Redis only")
 
 
-def _script(name: str) -> Script[Any]:
+def _script(name: str, *, durable: bool = False) -> Script[Any]:
     # Keys of items are made in Lua from the tag, in KEYS[1]: all have its slot, which is what Redis Cluster asks for.
-    return Script(f"queue_{name}", lua=_PRELUDE + (_FOLDER / f"{name}.lua").read_text(), local=_nowhere)
+    return Script(
+        f"queue_{name}", lua=_PRELUDE + (_FOLDER / f"{name}.lua").read_text(), local=_nowhere, durable=durable
+    )
 
 
-REGISTER: Final = _script("register")
-PUT: Final = _script("put")
+REGISTER: Final = _script("register", durable=True)
+PUT: Final = _script("put", durable=True)
 TAKE: Final = _script("take")
 RENEW: Final = _script("renew")
 SETTLE: Final = _script("settle")
@@ -39,12 +41,12 @@ ERASE: Final = _script("erase")
 SWEEP: Final = _script("sweep")
 CHECK_ITEMS: Final = _script("check_items")
 CHECK_PLACES: Final = _script("check_places")
-KEEP: Final = _script("keep")
+KEEP: Final = _script("keep", durable=True)
 KEPT: Final = _script("kept")
 UNKEEP: Final = _script("unkeep")
 BELONG: Final = _script("belong")
 BELONGINGS: Final = _script("belongings")
 DISOWN: Final = _script("disown")
-ENLIST: Final = _script("enlist")
+ENLIST: Final = _script("enlist", durable=True)
 ENLISTED: Final = _script("enlisted")
 FORGET: Final = _script("forget")

@@ -100,3 +100,11 @@ def test_any_text_is_an_address_or_a_clear_error(scheme: str, rest: str):
         parse_store_url(scheme + rest)
     except StoreUrlError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize("wait", ["x", "-1", "100", "1.5", "²"])
+def test_wait_is_a_number_of_replicas(wait: str):
+    assert parse_store_url("redis://host?wait=2").replicas == 2
+    assert parse_store_url("redis+cluster://host").replicas == 0
+    with pytest.raises(StoreUrlError, match="replicas"):
+        parse_store_url(f"redis+sentinel://host/master?wait={wait}")

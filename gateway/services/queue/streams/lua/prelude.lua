@@ -1,7 +1,7 @@
 -- Before every script of the queue. KEYS[1] is a topic's tag, `sg:{q/<digest>}`; every key below begins with it, so all of
 -- a topic lies in one slot. `now` is µs since the epoch by Redis' clock, or what ARGV[1] says (tests).
 --
---   :m        hash    topic (its name), last (stamp of the newest id, µs), z (bytes of all payloads)
+--   :m        hash    topic (its name), version (of this layout), last (stamp of the newest id, µs), z (bytes of all payloads)
 --   :i:<id>   hash    an item, small fields only so that Redis packs it:
 --                     a accepted, d due (µs) · s state: r ready, w waiting, l leased, x dead, f done · n attempts, r round,
 --                     x replays · z bytes of payload, g bytes of head · o order, j subject (digests) · k entry of the stream ·

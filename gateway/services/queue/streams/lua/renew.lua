@@ -5,6 +5,7 @@ for base = 3, #ARGV, 2 do
   local id = ARGV[base]
   local state, token = unpack(call('HMGET', item_key(id), 's', 'e'))
   if state == 'l' and token == ARGV[base + 1] then
+    call('ZREM', LEASES, id)  -- first what gives memory back: so it is let through when Redis is full
     call('ZADD', LEASES, ends, id)
     call('HSET', item_key(id), 'u', ends)
     held[#held + 1] = 1

@@ -235,3 +235,19 @@ async def test_a_redis_that_forgot_everything_takes_topics_anew(start_redis: Any
     assert [tally.topic for tally in await queue.tally()] == [TOPIC]
     assert await drained(queue) == [b"new"]
     assert await queue.check() == []
+
+
+async def test_what_is_accepted_is_on_a_replica_if_the_url_asks_for_it(watched: Any, open_queue: Any, eventually: Any):
+    queue = await open_queue(watched.url + "?wait=1", real_clock=True)
+    kept = [(await queue.put(Draft(TOPIC, b"%d" % number))).id for number in range(200)]
+    watched.replica.pause()
+    with pytest.raises(QueueUnavailable, match="0 of 1 replicas"):
+        await (await open_queue(watched.url + "?wait=1", real_clock=True, patience=1)).put(Draft(TOPIC, b"in doubt"))
+    assert (await queue.find(queue_all(), limit=300)).items  # who only reads need not wait
+    watched.replica.resume()
+    await accepted_again(queue)
+    watched.master.kill()
+    alone = await open_queue(watched.url, real_clock=True)  # the new master has no replica yet
+    await accepted_again(alone)
+    found = {item.id for item in (await alone.find(queue_all(), limit=300)).items}
+    assert set(kept) <= found
