@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic_ns
 from typing import Any
 
@@ -47,6 +48,7 @@ class Tracing:
         self._replaced: list[Tracer] = []
         self._gone = [0, 0, 0, 0]
         """What tracers that are closed have counted, as `_counts`."""
+        self._closing: set[asyncio.Future[None]] = set()
         self._declared = False
 
     @property
@@ -92,6 +94,8 @@ class Tracing:
         tracers = [*self._replaced, *([self.tracer] if self.tracer is not None else [])]
         self.tracer, self._replaced = None, []
         await self._retire(tracers)
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     async def _retire(self, tracers: list[Tracer]) -> None:
         for tracer in tracers:
@@ -101,10 +105,16 @@ class Tracing:
                 await self._close(exporter)
 
     async def _close(self, exporter: Exporter) -> None:
-        try:
-            await asyncio.to_thread(exporter.close)
-        except Exception:
-            log.exception("an exporter of traces did not close cleanly")
+        """It goes on if whoever waits for it is cancelled, as a reload is by a shutdown; `close` waits for it then."""
+        closing = asyncio.ensure_future(asyncio.to_thread(exporter.close))
+        self._closing.add(closing)
+        closing.add_done_callback(partial(self._closed, exporter))
+        await asyncio.wait([closing])
+
+    def _closed(self, exporter: Exporter, closing: asyncio.Future[None]) -> None:
+        self._closing.discard(closing)
+        if not closing.cancelled() and (error := closing.exception()) is not None:
+            log.error("an exporter of traces did not close cleanly", exc_info=error)
         self._gone[:3] = [a + b for a, b in zip(self._gone, _counts(exporter), strict=False)]
 
     def _in_use(self, exporter: Exporter) -> bool:

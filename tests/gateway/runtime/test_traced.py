@@ -182,10 +182,8 @@ async def test_a_reload_takes_up_another_ratio_and_another_exporter(span_collect
         await gateway.fetch("GET", "/orders/3")
         await gateway.ended(3)
         await gateway.services.close()
-    assert [span.attributes["url.path"] for span in span_collector.spans if span.kind == 2] == [
-        "/orders/2",
-        "/orders/3",
-    ]
+    served = sorted(span.attributes["url.path"] for span in span_collector.spans if span.kind == 2)
+    assert served == ["/orders/2", "/orders/3"]
 
 
 async def test_what_pii_masking_masks_in_logs_it_masks_in_traces(span_collector):

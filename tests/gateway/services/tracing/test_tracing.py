@@ -98,6 +98,25 @@ async def test_log_lines_within_a_trace_have_its_ids_and_others_have_not(tracing
     assert not hasattr(outside, "trace")
 
 
+async def test_a_reload_that_is_cut_off_by_a_shutdown_loses_no_span(span_collector):
+    tracing = Tracing(Metrics(), Masking())
+    await tracing.prepare(options(span_collector.url))
+    tracing.commit()
+    span_collector.stuck.clear()
+    with tracing.work("w", STORED):
+        pass
+    await tracing.prepare(None)
+    tracing.commit()
+    settling = asyncio.create_task(tracing.settle())
+    await asyncio.sleep(0)  # it has begun
+    settling.cancel()
+    await asyncio.wait([settling])
+    asyncio.get_running_loop().call_later(0.05, span_collector.stuck.set)
+    await tracing.close()
+    assert [span.name for span in span_collector.spans] == ["w"]
+    assert counted(tracing._metrics, "trace_spans_exported_total") == {(): 1}
+
+
 async def test_what_does_not_arrive_is_counted_by_its_reason(span_collector):
     metrics = Metrics()
     tracing = Tracing(metrics, Masking())
