@@ -56,6 +56,7 @@ class MemoryQueue:
         self.broken = False
         """While true, whatever is asked of it raises QueueUnavailable."""
         self.closed = False
+        self.warnings: Sequence[str] = ()
         self.commits = 0
         """How often something was written."""
         self._clock = clock

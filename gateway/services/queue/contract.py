@@ -222,6 +222,11 @@ class Tally:
 class Queue(Protocol):
     """Durable work, shared by all who open the same URL. Safe to be called from one event loop per process."""
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Why something accepted may be lost all the same, as lines for people: how what keeps it is set up."""
+        ...
+
     def configure(self, settings: QueueSettings) -> None:
         """Take up other keys, limits and retention from the next call on: a reload must not open a file twice."""
         ...

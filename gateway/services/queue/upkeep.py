@@ -143,9 +143,11 @@ class Upkeep:
         if self._kept is None:
             return None
         now = self._clock.time()
+        warnings = self._kept.queue.warnings if self._kept.queue is not None else ()
         return {
             "ok": not self.error,
             **({"error": self.error} if self.error else {}),
+            **({"warnings": list(warnings)} if warnings else {}),
             "stranded": dict(list(self.stranded().items())[:SHOWN]),
             "topics": {
                 tally.topic: {

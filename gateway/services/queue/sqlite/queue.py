@@ -50,6 +50,9 @@ LEAST_WAIT: Final = 0.001
 class SqliteQueue:
     """See `gateway.services.queue.contract.Queue`."""
 
+    warnings: Sequence[str] = ()
+    """Every commit is synced, however the machine is set up."""
+
     def __init__(
         self, path: Path, settings: QueueSettings, clock: Clock, connection: sqlite3.Connection, lock: int
     ) -> None:

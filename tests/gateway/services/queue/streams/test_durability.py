@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from gateway.services.clock import Clock
+from gateway.services.metrics import Metrics
+from gateway.services.queue.upkeep import Upkeep
+
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
 
 
@@ -44,3 +48,25 @@ async def test_what_changed_is_noticed_by_the_next_sweep_and_said_once(start_red
     server.command("CONFIG", "SET", "appendfsync", "always")
     await queue.sweep()
     assert queue.warnings == []
+
+
+async def test_readiness_shows_it(start_redis: Any, open_queue: Any):
+    queue = await open_queue(start_redis("--appendonly", "no").url)
+
+    class Kept:
+        def __init__(self) -> None:
+            self.queue = queue
+
+        async def open(self) -> Any:
+            return self.queue
+
+        def exists(self) -> bool:
+            return True
+
+    upkeep = Upkeep(Clock(), Metrics())
+    upkeep.tend(Kept(), ())
+    try:
+        assert upkeep.snapshot()["warnings"] == list(queue.warnings)
+        assert "no append-only file" in upkeep.snapshot()["warnings"][0]
+    finally:
+        await upkeep.close()
