@@ -36,7 +36,7 @@ SCHEME: Final = re.compile(
 """Of credentials (RFC 9110 §11.4): it is kept, so that lines tell how somebody came, and tokens are joinable."""
 _WHOLE_LINE: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _NOTHING: Final = frozenset({"null", "true", "false", "//", "none", "None", "undefined", "nil"})
-_ENDS: Final = frozenset(" \t\r\n&;,\"'<>)}\\/|")
+_ENDS: Final = frozenset(" \t\r\n&;,\"'<>)}")
 _CARD: Final = re.compile(r"(?<![A-Za-z0-9.])[2-6][0-9](?:[ .\u00a0-]?[0-9]){10,40}(?![A-Za-z0-9])")
 _GROUP: Final = re.compile(r"[0-9]{1,64}")
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}")

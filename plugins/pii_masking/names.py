@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from gateway.services.masking import is_secret
+
 _PLAIN: Final = str.maketrans("", "", "-_. []\"'\\")
 
 _SECRET: Final = frozenset(
@@ -139,9 +141,13 @@ def category_of(name: str, *, query: bool = False) -> str | None:
     plain = plain_of(name)
     if plain in _SECRET or (query and plain in _QUERY):
         return "credential"
-    if plain.endswith(_ENDINGS) and plain not in _HARMLESS:
+    if plain in _HARMLESS:
+        return None
+    if plain.endswith(_ENDINGS):
         return "credential"
     if (known := _KNOWN.get(plain)) is not None:
         return known
+    if is_secret(plain):  # what never shows without this plugin does not show with it
+        return "credential"
     inner = _INNER.search(name)
     return None if inner is None else category_of(inner[1], query=query)

@@ -16,18 +16,21 @@ MOST_LEVELS: Final = 32
 _USUAL: Final = 64
 """Characters of a name that is remembered once it was judged: the same few stand in every record."""
 
-_WORDS: Final = (
-    "authorization|cookie|cookies|password|passwd|passphrase|passwort|pwd|pass|secret|secrets|token|tokens|jwt|bearer|"
-    "credential|credentials|apikey|accesskey|accesskeyid|secretkey|privatekey|signingkey|encryptionkey|masterkey|"
-    "authkey|sessionid|sessid|sid|session|otp|totp|pin|cvv|cvc|csc|cardnumber|pan|auth|xsrf|csrf|signature|"
-    "assertion|samlresponse|clientsecret|code_verifier|codeverifier|accountkey|sharedkey|connectionstring|kennwort"
+# fmt: off
+WORDS: Final = (
+    "authorization", "cookie", "cookies", "password", "passwd", "passphrase", "passwort", "kennwort", "pwd", "pass",
+    "secret", "secrets", "token", "jwt", "bearer", "credential", "credentials", "apikey", "accesskey",
+    "accesskeyid", "secretkey", "privatekey", "signingkey", "encryptionkey", "masterkey", "authkey", "accountkey",
+    "sharedkey", "sessionid", "sessid", "sid", "session", "otp", "totp", "pin", "cvv", "cvc", "csc", "cardnumber",
+    "pan", "auth", "xsrf", "csrf", "signature", "assertion", "samlresponse", "clientsecret", "codeverifier",
+    "connectionstring",
 )
-_NAMES: Final = frozenset(_WORDS.split("|"))
-_ENDS: Final = tuple(
-    each
-    for each in _WORDS.split("|")
-    if each not in {"pass", "sid", "pin", "pan", "csc", "code_verifier", "session", "tokens", "auth", "cookies"}
-)
+# fmt: on
+"""Names without letter case and signs."""
+_NAMES: Final = frozenset(WORDS)
+_WHOLE_ONLY: Final = frozenset({"pass", "sid", "pin", "pan", "csc", "session", "auth", "cookies"})
+"""These end too many other words: `compass`, `Japan`."""
+_ENDS: Final = tuple(each for each in WORDS if each not in _WHOLE_ONLY)
 _SIGNS: Final = str.maketrans("", "", "-_. []$:")
 _IN_TEXT: Final = re.compile(
     # A name in a text, what parts it from its value, and the value: quoted, after an authentication scheme, or a word.

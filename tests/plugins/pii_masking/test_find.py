@@ -26,6 +26,8 @@ def by_name(text):
         pytest.param("https://token:abc@host/x", [], id="who a URL's password is of"),
         pytest.param("<ns:Password a='b'>abc</ns:Password>", ["abc"], id="an element"),
         pytest.param("password=null token=true", [], id="what says nothing"),
+        pytest.param("token=[credential] x", [], id="what was masked"),
+        pytest.param("token=[credential]/abc", ["[credential"], id="what only begins as if it were masked"),
         pytest.param("contrase\u00f1a=abc has\u0142o: def", ["abc", "def"], id="other languages"),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.services.masking import is_secret
+from gateway.services.masking.floor import WORDS
 from plugins.pii_masking.names import category_of
 
 
@@ -32,3 +34,9 @@ def test_names(name, category):
 
 def test_a_code_is_a_credential_in_a_query():
     assert category_of("code", query=True) == "credential"
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_what_never_shows_without_masking_is_masked_with_it(word):
+    assert is_secret(word)
+    assert category_of(word) in {"credential", "card"}
