@@ -17,7 +17,7 @@ _CONNECTION = 128
 
 RETELLING: Final = frozenset(
     {b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-path", b"x-forwarded-uri"}
-    | {b"x-forwarded-server", b"x-forwarded-scheme", b"x-forwarded-ssl", b"forwarded", b"x-host", b"x-scheme"}
+    | {b"x-forwarded-scheme", b"x-forwarded-ssl", b"forwarded", b"x-host", b"x-scheme"}
     | {b"x-original-host", b"x-original-uri", b"x-original-url", b"x-rewrite-url", b"x-http-host-override"}
     | {b"x-url-scheme", b"x-script-name", b"script-name", b"front-end-https"}
 )

@@ -302,4 +302,5 @@ class Declared:
 
 
 def _filled(pattern: str, values: Mapping[str, str]) -> str:
-    return _PARAMETER.sub(lambda found: values[found[1]], pattern)
+    # A `*` that a client sent stands for itself and nothing else: whoever writes to `/users/*` must not empty it all.
+    return _PARAMETER.sub(lambda found: values[found[1]].replace("*", "%2A"), pattern)

@@ -193,7 +193,8 @@ class CacheSettings(Settings):
     )
     partition: Partition = Field(
         default=Partition.AUTO,
-        description="`auto`: each caller, or tenant, that a plugin before this one has named gets answers of its own. "
+        description="`auto`: each caller, or tenant, that a plugin before this one has named gets answers of its own, "
+        "and with credentials for other roles or scopes others. "
         "`principal`, `tenant`: the same, and nobody else is answered from the cache. `none`: all share.",
     )
     authenticated: bool = Field(

@@ -158,3 +158,9 @@ def test_a_parameter_is_one_segment_and_goes_where_it_is_named():
     declared = Declared("PUT /a/{id}/b/{n}", ["/l/{n}/{id}", "/m*"], soft=True)
     assert [(each.what, each.soft) for each in declared.purges("PUT", "/a/1/b/2")] == [("/l/2/1", True), ("/m*", True)]
     assert declared.purges("PUT", "/a/1/2/b/3") == []
+
+
+def test_a_star_that_a_client_sent_purges_nothing_but_itself():
+    declared = Declared("PUT /users/{id}", ["/users/{id}"], soft=False)
+    (made,) = declared.purges("PUT", "/users/*")
+    assert not made.matches("a.test/users/1", ())
