@@ -2,8 +2,8 @@
 
 Without processors a line is put together as text if none of its values needs escaping, which one look at all of them
 tells and which is nearly always so. Else, and with processors, it goes through a dictionary that each processor may
-change or drop; a processor that can tell at once that only the client's address changes has a shorter way. Values of the query are left out, header fields too, apart
-from the user agent: both hold secrets.
+change or drop; a processor that can tell at once that only the client's address changes has a shorter way. Values of
+the query are left out, header fields too, apart from the user agent: both hold secrets.
 """
 
 from __future__ import annotations
