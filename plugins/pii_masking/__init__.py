@@ -16,10 +16,11 @@ from gateway.plugin.openapi import ApiDescription, FetchedDocument, GivenDocumen
 from gateway.plugin.settings import Secret, identity
 from gateway.services.masking import SHORTEST_KEY
 from plugins.pii_masking.actions import CATEGORIES, Action, Substitute
+from plugins.pii_masking.aims import Aims, Counts
 from plugins.pii_masking.command import COMMAND
 from plugins.pii_masking.described import Templates, declared_in, paths_in
 from plugins.pii_masking.government import Numbers
-from plugins.pii_masking.masker import Aims, Counts, Masker
+from plugins.pii_masking.masker import Masker
 from plugins.pii_masking.names import plain_of
 
 Category = Literal["credential", "secret", "card", "iban", "email", "phone", "government_id", "address", "personal"]

@@ -37,6 +37,24 @@ SCHEME: Final = re.compile(
 _WHOLE_LINE: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _NOTHING: Final = frozenset({"null", "true", "false", "//", "none", "None", "undefined", "nil"})
 _ENDS: Final = frozenset(" \t\r\n&;,\"'<>)}")
+# fmt: off
+_STATES: Final = frozenset((
+    "accepted", "changed", "closed", "denied", "disabled", "enabled", "ended", "expired", "failed", "false",
+    "granted", "invalid", "missing", "no", "none", "not", "ok", "off", "on", "refused", "rejected", "required",
+    "reset", "rotated", "started", "too", "true", "unknown", "updated", "valid", "wrong", "yes",
+))
+# fmt: on
+"""What a sentence says of something with a name; a value it is not."""
+_NUMBERED: Final = frozenset({"phone", "card", "iban", "government_id"})
+_FLAG: Final = re.compile(r"(?<![\w-])--([A-Za-z][A-Za-z-]{1,40}) {1,2}([^\s\"'-][^\s\"']{0,511})")
+_USER: Final = re.compile(r"(?<![\w-])(?:-u|--user|--proxy-user)[ =]{1,2}[\"']?([^\s:\"']{1,64}:[^\s\"']{1,256})")
+_MYSQL: Final = re.compile(r"(?:mysql|mariadb)[^\n]{0,80}? -p([^\s\"']{1,128})")
+SPOKEN: Final = ("--", "-u", " -p", "assw", "ecret", "oken", "pin ", "PIN ", "assphrase", "ennwort")
+"""Parts of what `spoken` fits."""
+_SAID: Final = re.compile(
+    r"(?i:(?<![a-z])(?:password|passwort|passphrase|kennwort|secret|token|pin)) (?i:is|was|ist|lautet|est|es) "
+    r"[\"']?([^\s\"',;]{6,256})"
+)
 _CARD: Final = re.compile(r"(?<![A-Za-z0-9.])[2-6][0-9](?:[ .\u00a0-]?[0-9]){10,40}(?![A-Za-z0-9])")
 _GROUP: Final = re.compile(r"[0-9]{1,64}")
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}")
@@ -67,7 +85,7 @@ def named(text: str, category_of: CategoryOf) -> Iterator[Span]:
         if category is None or category == "address":
             continue
         found = _value(text, match.end(), whole=name.lower() in _WHOLE_LINE and match[0] == ":")
-        if found is not None:
+        if found is not None and not (match[0] == ":" and _is_prose(text, match.end(), found, category)):
             done = found[1]
             yield (*found, category, True)
     if "</" in text:
@@ -75,6 +93,31 @@ def named(text: str, category_of: CategoryOf) -> Iterator[Span]:
             category = category_of(match[1].rpartition(":")[2], False)
             if category is not None and category != "address":
                 yield (*match.span(2), category, True)
+
+
+def _is_prose(text: str, separator: int, found: tuple[int, int], category: str) -> bool:
+    """``email: invalid`` in a sentence: behind a space, not quoted, and nothing that could be such a value."""
+    if text[separator : separator + 1] != " " or text[found[0] - 1] in "\"'":
+        return False
+    value = text[found[0] : found[1]]
+    if value.partition(" ")[0].rstrip(".,;!").lower() in _STATES:
+        return True
+    if category == "email":
+        return "@" not in value and "%40" not in value
+    return category in _NUMBERED and not any(each.isdigit() for each in value)
+
+
+def spoken(text: str, category_of: CategoryOf) -> Iterator[Span]:
+    """What commands and sentences say: ``--token abc``, ``-u ada:abc``, ``mysql -pabc``, ``the password is abc1``."""
+    if "-" in text:
+        for match in _FLAG.finditer(text):
+            if category_of(match[1], False) == "credential":
+                yield (*match.span(2), "credential", True)
+        for pattern in (_USER, _MYSQL):
+            yield from ((*match.span(1), "credential", True) for match in pattern.finditer(text))
+    for match in _SAID.finditer(text):
+        if not match[1].isalpha():
+            yield (*match.span(1), "credential", True)
 
 
 def _name_before(text: str, end: int) -> tuple[int, int] | None:

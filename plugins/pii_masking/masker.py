@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any, Final
 
 from plugins.pii_masking.actions import MASKED, Substitute
 from plugins.pii_masking.again import decoded
+from plugins.pii_masking.aims import Aims, Counts
 from plugins.pii_masking.contact import phones
-from plugins.pii_masking.described import Templates
 from plugins.pii_masking.find import (
     EMAIL,
     SCHEME,
+    SPOKEN,
     UNICODE_EMAIL,
     UUID,
     Span,
@@ -22,8 +22,8 @@ from plugins.pii_masking.find import (
     ibans,
     named,
     secrets,
+    spoken,
 )
-from plugins.pii_masking.government import Numbers
 from plugins.pii_masking.names import category_of, plain_of
 from plugins.pii_masking.shapes import SCHEMES, URL_CREDENTIALS, private_keys
 
@@ -68,34 +68,6 @@ KINDS: Final = {
 }
 """How the fields of an access line are gone about: one look-up for each of them."""
 DEPTH, MARGIN = 8, 128
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What is called for each value found, by category."""
-
-    hits: Mapping[str, Callable[[], None]]
-    leaks: Mapping[str, Callable[[], None]]
-    """Found by shape where no name said so."""
-    missed: Mapping[str, Callable[[], None]]
-    """Found at the second look only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aims:
-    """What is looked for, and how far."""
-
-    active: frozenset[str]
-    """Categories."""
-    numbers: Numbers
-    budget: int
-    """Characters of a line."""
-    declared: Mapping[str, str] = field(default_factory=dict)
-    """Categories by the names of fields, from settings and descriptions; empty for what is nothing."""
-    templates: Templates | None = None
-    """Paths that hold something, from descriptions."""
-    sample: int = 0
-    """One of so many lines is looked at a second time."""
 
 
 class Masker:
@@ -252,8 +224,8 @@ class Masker:
             return value
         if isinstance(value, int | float):
             text = str(value)
-            told = self._category(key, False)
-            if not (told in self._active or len(text) > 8):
+            named_as = self._category(key, False)
+            if not (named_as in self._active or len(text) > 8):
                 return value
             made = self._field(key, text)
             return value if made == text else made
@@ -343,6 +315,8 @@ class Masker:
         if long and data.count(b"-") > 3:  # a UUID is neither a number nor a key
             without = _UUID.sub(b" ", data)
             compact, long = without.translate(_CLASSES, b" .-()\xc2\xa0"), _LONG in without.translate(_RUNS)
+        if " " in text and any(word in text for word in SPOKEN):
+            yield from spoken(text, self._category)
         if "=" in text or ":" in text or "%3" in text or "</" in text:
             yield from named(text, self._category)
         if (
@@ -356,7 +330,11 @@ class Masker:
             yield from self._numbered(text)
         if "@" in text or "%40" in text:
             found = EMAIL if text.isascii() else UNICODE_EMAIL
-            yield from ((*match.span(), "email", False) for match in found.finditer(text))
+            yield from (
+                (*match.span(), "email", False)
+                for match in found.finditer(text)
+                if text[match.start() - 3 : match.start()] != "://"
+            )
             yield from ((*match.span(), "credential", True) for match in URL_CREDENTIALS.finditer(text))
         if "earer" in text or "asic" in text or "BEARER" in text or "BASIC" in text:
             yield from (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.pii_masking.find import addresses, cards, ibans, named, secrets
+from plugins.pii_masking.find import addresses, cards, ibans, named, secrets, spoken
 from plugins.pii_masking.names import category_of
 
 
@@ -33,6 +33,36 @@ def by_name(text):
 )
 def test_by_name(text, found):
     assert by_name(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param("curl -u ada:abc https://x", ["ada:abc"], id="a user and a password"),
+        pytest.param("run --api-token abc --name x", ["abc"], id="a flag"),
+        pytest.param("run --token --name x", [], id="a flag without a value"),
+        pytest.param("mysqldump -h db -pabc shop", ["abc"], id="a password right behind its flag"),
+        pytest.param("the password is abc123", ["abc123"], id="a sentence"),
+        pytest.param("the password is required", [], id="a sentence without one"),
+        pytest.param("ls -u file", [], id="another program's flag"),
+    ],
+)
+def test_spoken(text, found):
+    spans = spoken(text, lambda name, query: category_of(name, query=query))
+    assert [text[start:end] for start, end, *_ in spans] == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("email: invalid", id="an e-mail that is none"),
+        pytest.param("phone: missing", id="a number without digits"),
+        pytest.param("authorization: denied by rule 17", id="a state"),
+        pytest.param("session: started", id="another"),
+    ],
+)
+def test_a_sentence_about_something_is_no_value_of_it(text):
+    assert by_name(text) == []
 
 
 @pytest.mark.parametrize(
