@@ -128,15 +128,14 @@ class Inbox(Plugin[InboxSettings]):
         return Draft(
             self.context.topic,
             kept.pack(),
-            labels=self._labels(request, kept.event_id),
+            labels=self._labels(request, kept.event_id, event.provider if event is not None else ""),
             subject=(self._subject(look) or None) if self._subject is not None else None,
             dedup=_whose(request, dedup) if dedup is not None else None,
             window=self._window,
             order=clean(self._order(look)) or None if self._order is not None else None,
         )
 
-    def _labels(self, request: Request, event_id: str) -> dict[str, str]:
-        event = event_of(request)
+    def _labels(self, request: Request, event_id: str, provider: str) -> dict[str, str]:
         labels = {
             "route": self.context.route,
             "method": request.method,
@@ -144,7 +143,7 @@ class Inbox(Plugin[InboxSettings]):
             "path": request.path,
             "request_id": request.id,
             "event": event_id,
-            "provider": event.provider if event is not None else "",
+            "provider": provider,
         }
         return {name: clean(value[:LABEL]) for name, value in labels.items() if value}
 

@@ -6,7 +6,8 @@ gateway wrote is read, what a newer one wrote is refused.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -120,7 +121,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(KeptRequest).decode
 
 
-def kept_of(request: Request, body: bytes, arrived: float, *, without: Collection[str] = ()) -> KeptRequest:
+def kept_of(request: Request, body: bytes, arrived: float, *, without: frozenset[str] = frozenset()) -> KeptRequest:
     """What is kept of a request. ``without`` names fields in lower case that are not, such as ``authorization``."""
     peer = request.peer
     event = event_of(request)
@@ -131,7 +132,7 @@ def kept_of(request: Request, body: bytes, arrived: float, *, without: Collectio
         _sendable(request.query),
         clean(request.host),
         request.scheme,
-        _kept_fields(request, frozenset([name.encode() for name in without])),
+        _kept_fields(request, _raw(without)),
         body,
         arrived,
         request.id,
@@ -170,6 +171,11 @@ def _sendable(text: str) -> str:
     if text.isascii():
         return text
     return "".join([f"%{ord(char) & 0xFF:02X}" if "\udc80" <= char <= "\udcff" else char for char in text])
+
+
+@lru_cache(maxsize=64)
+def _raw(names: frozenset[str]) -> frozenset[bytes]:
+    return frozenset([name.encode() for name in names])
 
 
 def _kept_fields(request: Request, without: frozenset[bytes]) -> list[tuple[bytes, bytes]]:

@@ -1,7 +1,8 @@
 """Takes from one topic of a queue, has the work done, and says what became of it.
 
-One loop takes; each item is a task; what has ended is settled in batches, one commit for all that ended while the
-commit before was made. Nothing here knows what the work is.
+One loop takes a little ahead of what may be begun, so that a commit's time is not waited for between two items; another
+begins them, each as a task; what has ended is settled in batches, one commit for all that ended while the commit before
+was made. Nothing here knows what the work is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 import math
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -33,6 +35,8 @@ from gateway.services.queue.delivery.watch import Watch
 
 log = logging.getLogger("gateway.queue")
 
+AHEAD: Final = 2
+"""Items taken ahead, as a multiple of those that may be under way."""
 BATCH: Final = 100
 """Most items taken, and most settlements made, in one commit."""
 MOST_UNSETTLED: Final = 1000
@@ -92,11 +96,17 @@ class Pump:
         self._clock = clock
         self._watch = watch
         self._draw = draw
+        self._ahead: deque[Item] = deque()
+        """Taken, and not begun yet."""
         self._held: dict[str, Item] = {}
-        """Under way or not settled yet, by id."""
+        """Taken and not settled yet, by id."""
+        self._wanted = asyncio.Event()
+        """More should be taken."""
+        self._there = asyncio.Event()
+        """Something was."""
         self._attempts: set[asyncio.Task[None]] = set()
         self._unsettled: list[tuple[Settlement, Outcome | None]] = []
-        self._loop: asyncio.Task[None] | None = None
+        self._loops: tuple[asyncio.Task[None], ...] = ()
         self._settling: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._stopping: asyncio.Future[None] | None = None
@@ -106,19 +116,24 @@ class Pump:
 
     def start(self) -> None:
         """Begin to take."""
-        if self._loop is None:
+        if not self._loops:
             loop = asyncio.get_running_loop()
             self._stopping = loop.create_future()
-            self._loop = loop.create_task(self._run(), name=f"delivery of {self.topic}")
+            self._wanted.set()
+            self._loops = (
+                loop.create_task(self._run(self._take), name=f"delivery of {self.topic}: taking"),
+                loop.create_task(self._run(self._begin_some), name=f"delivery of {self.topic}"),
+            )
 
     async def close(self, patience: float = 0.0) -> None:
         """Take no more; what is under way has so many seconds to end, and is given back then. Idempotent."""
-        loop, self._loop = self._loop, None
-        if loop is None:
+        loops, self._loops = self._loops, ()
+        if not loops:
             return
         if self._stopping is not None and not self._stopping.done():
             self._stopping.set_result(None)
-        await asyncio.gather(loop, return_exceptions=True)
+        await asyncio.gather(*loops, return_exceptions=True)
+        self._give_back()
         if self._attempts and patience > 0:
             await asyncio.wait(set(self._attempts), timeout=patience)
         self._cutting = True
@@ -144,10 +159,10 @@ class Pump:
 
     # -- taking ------------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
+    async def _run(self, turn: Callable[[], Awaitable[None]]) -> None:
         while not self._stopped():
             try:
-                await self._turn()
+                await turn()
             except QueueError as error:
                 if self.why != "queue":
                     log.warning("delivery of %s waits for the queue: %s", self.topic, error)
@@ -157,41 +172,65 @@ class Pump:
                 log.exception("delivery of %s failed, and is tried again", self.topic)
                 await self._rest(self._clock.sleep(BROKEN))
 
-    async def _turn(self) -> None:
+    async def _take(self) -> None:
+        """Have something at hand."""
+        ahead = min(BATCH, AHEAD * self._throttle().concurrency)
+        if hindrance := self._hindrance():
+            self._there.set()  # the other one notices when it is over
+        if hindrance or len(self._ahead) > ahead // 2 or len(self._unsettled) >= MOST_UNSETTLED:
+            self._wanted.clear()
+            await self._rest(self._wanted.wait())
+            return
+        items = await self._queue.take(self.topic, ahead - len(self._ahead), self.terms.lease)
+        if self.why == "queue":
+            self._pause("")
+        if not items:
+            await self._rest(self._queue.wait(self.topic, LONGEST_REST))
+            return
+        self._held.update({item.id: item for item in items})
+        self._ahead.extend(items)
+        self._there.set()
+        if self._renewing is None:
+            self._renewing = asyncio.get_running_loop().create_task(self._renew())
+
+    # -- beginning ---------------------------------------------------------------------------------------------
+
+    async def _begin_some(self) -> None:
+        """Begin what is at hand, as far as may be."""
         if why := self._hindrance():
+            self._give_back()
             self._pause(why)
             await self._rest(self._clock.sleep(HINDERED))
             return
-        if len(self._unsettled) >= MOST_UNSETTLED:
-            await self._rest(self._clock.sleep(HINDERED))
+        if self.why != "queue":
+            self._pause("")
+        self._wanted.set()
+        if not self._ahead:
+            self._there.clear()
+            await self._rest(self._there.wait())
             return
         throttle = self._throttle()
-        places = throttle.reserve(BATCH)
-        if not places:
-            await self._rest(self._room(throttle))
-            return
-        items: list[Item] = []
-        try:
-            items = list(await self._queue.take(self.topic, places, self.terms.lease))
-        finally:
-            throttle.unused(places - len(items))
-        self._pause("")
-        for item in items:
-            self._begin(item, throttle)
-        if not items:
-            await self._rest(self._queue.wait(self.topic, LONGEST_REST))
+        places = throttle.reserve(len(self._ahead))
+        for _ in range(places):
+            self._begin(self._ahead.popleft(), throttle)
+        if self._ahead:
+            await self._rest(self._room(throttle.change(), throttle.wait()))
 
-    async def _room(self, throttle: Throttle) -> None:
-        changed = asyncio.ensure_future(throttle.changed())
-        waits: set[asyncio.Future[None]] = {changed}
-        seconds = throttle.wait()
-        if seconds < math.inf:
-            waits.add(asyncio.ensure_future(self._clock.sleep(seconds)))
+    def _give_back(self) -> None:
+        now = self._clock.time()
+        while self._ahead:
+            self._settled(Returned(self._ahead.popleft(), now), None)
+
+    async def _room(self, changed: asyncio.Future[None], seconds: float) -> None:
+        """Until a place is free, or so much time has passed."""
+        if seconds == math.inf:
+            await asyncio.wait({changed})
+            return
+        slept = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({changed, slept}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in waits:
-                each.cancel()
+            slept.cancel()
 
     async def _rest(self, until: Coroutine[Any, Any, None]) -> None:
         """Wait for this, or for the end."""
@@ -216,13 +255,10 @@ class Pump:
     # -- an item -----------------------------------------------------------------------------------------------
 
     def _begin(self, item: Item, throttle: Throttle) -> None:
-        self._held[item.id] = item
         self._watch.began(item)
         task = asyncio.get_running_loop().create_task(self._attempt(item, throttle), name=f"{self.topic} {item.id}")
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
-        if self._renewing is None:
-            self._renewing = asyncio.get_running_loop().create_task(self._renew())
 
     async def _attempt(self, item: Item, throttle: Throttle) -> None:
         began, started = self._clock.time(), self._clock.now()
@@ -240,10 +276,13 @@ class Pump:
         now = self._clock.time()
         self._watch.ended(item, outcome, now)
         settlement = self._settlement(item, outcome, began, self._clock.now() - started, now)
+        self._settled(settlement, outcome)
+        throttle.release()
+
+    def _settled(self, settlement: Settlement, outcome: Outcome | None) -> None:
         self._unsettled.append((settlement, outcome))
         if self._settling is None:
             self._settling = asyncio.get_running_loop().create_task(self._settle())
-        throttle.release()
 
     def _judge(self, throttle: Throttle, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
@@ -290,6 +329,7 @@ class Pump:
                 if self.why == "queue":
                     self._pause("")
                 del self._unsettled[: len(batch)]
+                self._wanted.set()
                 for (settlement, outcome), held in zip(batch, ended, strict=True):
                     self._held.pop(settlement.item.id, None)
                     if not held:

@@ -125,11 +125,11 @@ class Throttle:
         if changed is not None and not changed.done():
             changed.set_result(None)
 
-    async def changed(self) -> None:
-        """Until something does."""
+    def change(self) -> asyncio.Future[None]:
+        """What is done when something changes. It is everybody's: ask in the same breath as `reserve`, never cancel."""
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._changed)
+        return self._changed
 
     # -- how it goes -------------------------------------------------------------------------------------------
 

@@ -179,6 +179,38 @@ async def test_no_more_at_once_than_allowed(bench):
     assert await it.states() == {}
 
 
+@pytest.mark.parametrize("concurrency", [1, 2, 7])
+async def test_tries_that_end_at_once_leave_nobody_asleep(bench, concurrency):
+    it = bench(concurrency=concurrency)
+    it.pump()
+    await it.put(*[b"%d" % number for number in range(200)])
+    for _ in range(100):
+        await it.clock.elapse(0)
+    assert len(it.tries) == 200
+
+
+async def test_what_was_taken_ahead_is_given_back_at_the_end(bench):
+    it = bench(concurrency=2)
+    it.seconds = 1e9
+    pump = it.pump()
+    await it.put(*[b"%d" % number for number in range(20)])
+    await it.clock.elapse(0)
+    assert (await it.states())[State.LEASED] > 2
+    await pump.close()
+    assert await it.states() == {State.READY: 20}
+
+
+async def test_what_was_taken_ahead_is_given_back_when_nothing_may_be_sent(bench):
+    it = bench(concurrency=2)
+    it.seconds = 10.0
+    it.pump()
+    await it.put(*[b"%d" % number for number in range(20)])
+    await it.clock.elapse(1)
+    it.hindrance = "no_target"
+    await it.clock.elapse(60)
+    assert await it.states() == {State.READY: 18}
+
+
 async def test_two_pumps_share_what_an_upstream_takes(bench):
     it = bench(concurrency=4)
     it.seconds = 1.0
