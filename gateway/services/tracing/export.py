@@ -86,9 +86,7 @@ class Exporter:
         self._mailbox.put(spans)
 
     def _deliver(self, batch: list[Span]) -> None:
-        made = []
-        for span in batch:
-            made.append(self._make(span, self._shown(span)))
+        made = [self._make(span, self._shown(span)) for span in batch]
         taken = self._exporter.export(made).name == "SUCCESS"
         if taken:
             self.sent += len(batch)
