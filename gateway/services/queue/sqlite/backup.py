@@ -15,7 +15,7 @@ from typing import Final
 from gateway.services.queue.contract import QueueError, QueueUnavailable
 from gateway.services.queue.sqlite import schema
 
-STEP_PAGES: Final = 512
+STEP_PAGES: Final = 256
 """Copied in one step: 2 MiB."""
 PAUSE: Final = 0.002
 """Seconds between two steps, for whoever waits for the disk."""

@@ -22,9 +22,9 @@ from gateway.services.queue.sqlite.writing import FULL
 
 PART: Final = 500
 """Items that one commit changes."""
-FREED_PAGES: Final = 4_096
+FREED_PAGES: Final = 2_048
 """Free pages that are left in the file for what comes next: 16 MiB."""
-LEAST_SHRUNK: Final = 64
+LEAST_SHRUNK: Final = 32
 """Pages that one commit gives back, at first."""
 SHRINKING: Final = 0.02
 """Seconds that one commit may take for it."""

@@ -23,9 +23,9 @@ def _fields(*names: str) -> str:
 
 TOTAL: Final = "SELECT coalesce(sum(ready + leased + dead + done), 0), coalesce(sum(size), 0) FROM tally"
 LAST_SEQ: Final = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'item'), 0)"
-KNOWN: Final = (
-    "SELECT json_group_array(json_array(key, rest, seq)) FROM dedup "
-    "WHERE key IN (SELECT value FROM json_each(?1)) AND until > ?2"
+BEFORE_PUT: Final = (
+    f"SELECT ({LAST_SEQ}), t.*, (SELECT json_group_array(json_array(key, rest, seq)) FROM dedup "
+    f"WHERE key IN (SELECT value FROM json_each(?1)) AND until > ?2) FROM ({TOTAL}) AS t"
 )
 BLOCKED: Final = (
     "SELECT json_group_array(value) FROM json_each(?1) AS j WHERE EXISTS "
@@ -115,7 +115,7 @@ TALLY: Final = (
 )
 OLDEST: Final = "SELECT seq FROM item WHERE seq >= ?1 AND +topic = ?2 AND +state <= 2 ORDER BY seq LIMIT 1"
 HOT: Final = (
-    TOTAL, LAST_SEQ, KNOWN, BLOCKED, PUT_ITEMS, PUT_PAYLOADS, PUT_DEDUP, PUT_ATTEMPTS, CUT_ATTEMPTS, ADD_TALLY, TAKE,
-    LEASE, HELD, RENEW, SETTLE, DELETE_ITEMS, DELETE_PAYLOADS, DELETE_ATTEMPTS, PROMOTE, DEMOTE, REPLAY, NEXT, PAYLOADS,
-    ONE, ATTEMPTS, KEPT, TALLY,
+    TOTAL, LAST_SEQ, BEFORE_PUT, BLOCKED, PUT_ITEMS, PUT_PAYLOADS, PUT_DEDUP, PUT_ATTEMPTS, CUT_ATTEMPTS, ADD_TALLY,
+    TAKE, LEASE, HELD, RENEW, SETTLE, DELETE_ITEMS, DELETE_PAYLOADS, DELETE_ATTEMPTS, PROMOTE, DEMOTE, REPLAY, NEXT,
+    PAYLOADS, ONE, ATTEMPTS, KEPT, TALLY,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from gateway.services.queue.sqlite import schema, statements
-from gateway.services.queue.sqlite.rows import COUNTER_BITS, decode, encode
+from gateway.services.queue.sqlite.rows import COUNTER_BITS, decode, encode, micros
 
 _COLUMN: Final = {
     schema.READY: 0, schema.WAITING: 0, schema.LEASED: 1, schema.HELD: 2, schema.DEAD: 2, schema.DONE: 3,
@@ -121,22 +121,32 @@ class Transaction:
 
     def room(self, items: int, size: int) -> bool:
         """Whether so much more may be put; if so, it is taken to be."""
-        if self._total is None:
-            self._total = list(self.connection.execute(statements.TOTAL).fetchone())
-            for delta in self._deltas.values():
-                self._total[0] += sum(delta[:4])
-                self._total[1] += delta[4]
-        total = self._total
+        total = self._total or self._started(*self.connection.execute(statements.TOTAL).fetchone())
         if total[0] + items > self.max_items or total[1] + size > self.max_size:
             return False
         total[0] += items
         total[1] += size
         return True
 
-    def next_seq(self) -> int:
-        """One more than this is a number that nobody has: after all others, and not before now."""
-        (last,) = self.connection.execute(statements.LAST_SEQ).fetchone()
-        return max(int(last), (round(self.now * 1_000_000) // 1000 << COUNTER_BITS) - 1)
+    def _started(self, items: int, size: int) -> list[int]:
+        """What was there before, and what this transaction did so far."""
+        self._total = [
+            items + sum(sum(delta[:4]) for delta in self._deltas.values()),
+            size + sum(delta[4] for delta in self._deltas.values()),
+        ]
+        return self._total
+
+    def before_put(self, keys: Sequence[int]) -> tuple[int, dict[tuple[int, int], int]]:
+        """(a number than which every new one is greater, the numbers of items that are known by these keys).
+
+        New numbers come after all that ever were, and not before now.
+        """
+        row = self.connection.execute(statements.BEFORE_PUT, (encode(keys).decode(), micros(self.now))).fetchone()
+        last, items, size, known = row
+        if self._total is None:
+            self._started(items, size)
+        now = (micros(self.now) // 1000 << COUNTER_BITS) - 1
+        return max(int(last), now), {(key, rest): seq for key, rest, seq in decode(known)}
 
     def delete(self, seqs: Sequence[int]) -> None:
         """Rows of items; the tally is the caller's."""

@@ -32,6 +32,10 @@ LOOK: Final = 1.0
 """Seconds between two looks at whether the file is still the one that was opened."""
 COMPANY: Final = 10.0
 """Seconds for which another process's write makes this one take turns."""
+BUSY: Final = 8
+"""Pieces of work in the last commit from which on many are at it, and"""
+GATHERING: Final = 0.0005
+"""seconds are spent on letting more of them come: a commit costs half a millisecond, however small it is."""
 BATCH: Final = 512
 """Pieces of work in one commit."""
 BATCH_BYTES: Final = 16 * 1024 * 1024
@@ -98,6 +102,7 @@ class Writer:
         self._looked = 0.0
         self._polled = 0.0
         self._dirty = False
+        self._busy = False
         self._watchers = 0
         self._watched_until = 0.0
         self.commits = 0
@@ -170,6 +175,7 @@ class Writer:
             open_for_more = True
             while open_for_more:
                 jobs, open_for_more = self._gather()
+                self._busy = len(jobs) >= BUSY
                 if jobs:
                     self._commit(jobs)
                 self._look_around()
@@ -187,6 +193,8 @@ class Writer:
             job = inbox.get(timeout=POLL if watched else IDLE)
         except queue.Empty:
             return jobs, True
+        if self._busy:
+            time.sleep(GATHERING)
         size = 0
         while job is not None:
             if not isinstance(job, _Nudge):

@@ -75,9 +75,9 @@ class _Puts:
         keys = [work.dedup() for work in works]
         orders = [work.order() for work in works]
         asked = [key for key, _ in filter(None, keys)]
-        known = {(key, rest): seq for key, rest, seq in tx.ask(statements.KNOWN, asked, micros(tx.now))}
+        seq, known = tx.before_put(asked)
         taken = set(tx.ask(statements.BLOCKED, list({order for order in orders if order is not None})))
-        seq, offset = tx.next_seq(), 1
+        offset = 1
         for work, key, order in zip(works, keys, orders, strict=True):
             if key is not None and key in known:
                 results.append(Receipt(work.names.id(known[key]), duplicate=True))

@@ -56,7 +56,7 @@ def test_no_statement_goes_through_all_items(connection: sqlite3.Connection, nam
         pytest.param("PROMOTE", "item_order (ord=? AND state=?)", id="who is next in an order"),
         pytest.param("BLOCKED", "item_order (ord=? AND state<?)", id="whether an order is taken"),
         pytest.param("DEMOTE", "item_order (ord=? AND state=?)", id="who is ready in an order"),
-        pytest.param("KNOWN", "INTEGER PRIMARY KEY", id="duplicates"),
+        pytest.param("BEFORE_PUT", "SEARCH dedup USING INTEGER PRIMARY KEY", id="duplicates"),
         pytest.param("HELD", "INTEGER PRIMARY KEY", id="who holds an item"),
         pytest.param("SETTLE", "SEARCH item USING INTEGER PRIMARY KEY", id="settling"),
     ],

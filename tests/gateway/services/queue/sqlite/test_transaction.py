@@ -47,9 +47,9 @@ def test_what_is_counted_up_and_down_again_is_not_written(connection: sqlite3.Co
 
 
 def test_numbers_follow_the_clock_and_never_go_back(connection: sqlite3.Connection):
-    assert transaction(connection).next_seq() + 1 == 1_000_000 << COUNTER_BITS
+    assert transaction(connection).before_put([])[0] + 1 == 1_000_000 << COUNTER_BITS
     connection.execute("INSERT INTO sqlite_sequence VALUES ('item', ?)", (2_000_000 << COUNTER_BITS,))
-    assert transaction(connection).next_seq() == 2_000_000 << COUNTER_BITS
+    assert transaction(connection).before_put([])[0] == 2_000_000 << COUNTER_BITS
 
 
 def test_nothing_is_run_for_no_rows(connection: sqlite3.Connection):

@@ -184,8 +184,8 @@ async def test_a_broken_file_is_unavailable_and_check_says_so(open_queue: Any, q
     id = await put(queue)  # noqa: A001
     await queue.close()
     with path.open("r+b") as file:
-        file.seek(4096)  # the first page stands: it is still a database
-        file.write(b"\xff" * (path.stat().st_size - 4096))
+        file.seek(schema.PAGE)  # the first page stands: it is still a database
+        file.write(b"\xff" * (path.stat().st_size - schema.PAGE))
     with pytest.raises(QueueUnavailable, match="malformed"):
         await open_queue()
     with contextlib.closing(schema.connect(path)) as connection, pytest.raises(sqlite3.DatabaseError):
@@ -199,8 +199,8 @@ async def test_one_that_breaks_while_it_is_open(queue: Any, path: Path, monkeypa
     id = await put(queue)  # noqa: A001
     await asyncio.to_thread(_until, lambda: not Path(f"{path}-wal").stat().st_size)
     with path.open("r+b") as file:
-        file.seek(4096)
-        file.write(b"\xff" * (path.stat().st_size - 4096))
+        file.seek(schema.PAGE)
+        file.write(b"\xff" * (path.stat().st_size - schema.PAGE))
     with pytest.raises(QueueUnavailable, match="malformed"):
         await queue.get(id)  # nothing of it is in the reader's memory yet
     with pytest.raises(QueueUnavailable, match="malformed"):
