@@ -4,13 +4,16 @@ Services believe such fields of whoever sends them: an address that opens an all
 rewritten, a certificate. So they are taken only from ``trusted_proxies``. CGI and WSGI hand fields on as variables in
 which ``-`` and ``_`` are one, so ``X_Forwarded_For`` is ``X-Forwarded-For`` to them; no honest sender writes it so,
 and it is taken from nobody.
+
+Fields that ``Connection`` names end at this hop (RFC 9110 §7.6.1). They go before any plugin looks: else a tenant, a key
+or a language would count here that the service never hears of.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from gateway.http.fields import KINDS, Kind
+from gateway.http.fields import KINDS, Kind, named_by_connection
 from gateway.http.peer import NOWHERE
 from gateway.http.request import Request
 
@@ -65,6 +68,7 @@ _NAMES: Final = frozenset(
         b"x-client-cert",
     }
 )
+_CONNECTION: Final = b"connection"
 _POISON: Final = b"proxy"
 """CGI makes ``HTTP_PROXY`` of it, by which many HTTP clients find their proxy (CVE-2016-5385 and others)."""
 
@@ -80,6 +84,8 @@ class Screened(dict[bytes, int]):
 
 
 def _who(name: bytes) -> int:
+    if name == _CONNECTION:
+        return NOBODY  # if it names others: they are not passed on, so nobody here may go by them either
     folded = name.replace(b"_", b"-")
     told = folded.startswith(_FAMILIES) or folded in _NAMES
     if name == _POISON or (folded != name and (told or KINDS[folded] != Kind.PASS)):
@@ -100,7 +106,8 @@ def screen(request: Request) -> None:
     fields = request.fields
     free = TRUSTED if peer.trusted else FREE
     screened = SCREENED
-    unwanted = {name.lower() for name, _ in fields if screened[name] > free}
+    found = [(name, value) for name, value in fields if screened[name] > free]
+    unwanted = {name.lower() for name, value in found if KINDS[name] != Kind.CONNECTION or named_by_connection(value)}
     if unwanted:
         request.drop(*[name.decode("ascii") for name in unwanted])
     elif peer is not NOWHERE:

@@ -111,3 +111,22 @@ def test_a_sender_of_ever_new_names_does_not_make_it_grow():
     for number in range(10_000):
         assert not screened[b"X-%d" % number]
     assert len(screened) <= MOST_SPELLINGS
+
+
+@pytest.mark.parametrize(
+    ("value", "gone"),
+    [
+        pytest.param("X-Tenant", {"X-Tenant"}, id="a field that a plugin would go by"),
+        pytest.param("keep-alive, x-tenant", {"X-Tenant"}, id="beside what is meant, in another case"),
+        pytest.param("close, Authorization , X-Tenant", {"Authorization", "X-Tenant"}, id="several"),
+        pytest.param("keep-alive", set(), id="none"),
+        pytest.param("Upgrade, Keep-Alive", set(), id="none, two words"),
+    ],
+)
+def test_what_ends_at_this_hop_is_gone_before_anybody_looks(value, gone):
+    asked = request(headers=[("X-Tenant", "a"), ("Authorization", "b"), ("Accept", "*/*"), ("Connection", value)])
+    screen(asked)
+    assert {"X-Tenant", "Authorization", "Accept"} - set(asked.headers) == gone
+    assert (asked.peer.screened is None) is bool(gone)
+    asked.edit_headers()["X-Tenant"] = "ours"
+    assert asked.headers["X-Tenant"] == "ours"
