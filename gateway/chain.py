@@ -37,16 +37,15 @@ Observe = Callable[[Plugin[Any], Handler], Handler]
 def compose(links: Sequence[Link], last: Handler, render: Render, observe: Observe | None = None) -> Handler:
     """One handler out of a list and what stands at its end. It raises nothing but cancellation."""
     handler = guard(last, render)
-    for link in reversed([each for each in links if acts(each.plugin)]):
+    for link in reversed([each for each in links if acts(type(each.plugin))]):
         handler = _bind(link, handler, render, observe)
     return handler
 
 
-def acts(plugin: Plugin[Any]) -> bool:
-    """Whether it does anything to an exchange. One that only brings something else, such as a step of the log pipeline,
-    has no place in a chain, so that it costs no request anything.
+def acts(kind: type[Plugin[Any]]) -> bool:
+    """Whether plugins of this class do anything to an exchange. One that only brings something else, such as a step of
+    the log pipeline, has no place in a chain, so that it costs no request anything.
     """
-    kind = type(plugin)
     return kind.__call__ is not Plugin.__call__ or kind.done is not Plugin.done
 
 

@@ -134,7 +134,7 @@ class Assembly:
                 found = self._behind(route, instance, instances[index + 1 :], end)
                 self._runtime.behind[route.name, instance.id] = found
         if any(
-            acts(each.plugin) for each in instances
+            acts(type(each.plugin)) for each in instances
         ):  # without plugins there is nobody but `Runtime.handle` to see what the end raises
             links = [self._link(instance) for instance in instances]
             last = untold(handler) if self._timed else handler

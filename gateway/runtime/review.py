@@ -6,14 +6,16 @@ Asked before a configuration is taken up, at the start, by a reload and by ``gat
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from gateway import registry
-from gateway.chain import AnyOf, disorders
+from gateway.chain import AnyOf, acts, disorders
 from gateway.config.check import Finding
 from gateway.config.entry import AnyEntry, PluginEntry
 from gateway.config.model import Config, Route
 from gateway.config.routing import doubts
 from gateway.config.wording import Step
+from gateway.plugin import Plugin
 from gateway.plugin.tree import Severity
 from gateway.route import unreachable
 
@@ -67,9 +69,8 @@ def entries_of(config: Config, route: Route, place: int) -> list[Placed]:
 def _orders(placed: Sequence[Placed]) -> Iterator[Finding]:
     # What runs for some requests only cannot be said to end the list or to stand wrong in it for all.
     always = [(path, entry) for path, entry in placed if entry.when is None and entry.mode.value != "off"]
-    classes = [
-        (entry.name, AnyOf if isinstance(entry, AnyEntry) else registry.find(entry.plugin)) for _, entry in always
-    ]
+    always = [(path, entry) for path, entry in always if acts(_class_of(entry))]  # no place is wrong for the others
+    classes = [(entry.name, _class_of(entry)) for _, entry in always]
     found = disorders(classes)
     end = min((disorder.index for disorder in found if disorder.fatal), default=len(classes))
     for disorder in found:
@@ -77,3 +78,7 @@ def _orders(placed: Sequence[Placed]) -> Iterator[Finding]:
             continue  # it never runs, which is told already; where it would stand better is beside the point
         severity = Severity.ERROR if disorder.fatal else Severity.WARNING
         yield Finding(always[disorder.index][0], disorder.message, severity=severity)
+
+
+def _class_of(entry: PluginEntry | AnyEntry) -> type[Plugin[Any]]:
+    return AnyOf if isinstance(entry, AnyEntry) else registry.find(entry.plugin)

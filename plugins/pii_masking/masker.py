@@ -33,7 +33,19 @@ _LONG: Final = b"a" * 16
 _UUID: Final = re.compile(rb"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _HEX: Final = b"0123456789abcdefABCDEF"
 OWN: Final = frozenset(
-    {"ts", "level", "logger", "status", "duration_ms", "bytes_in", "bytes_out", "attempts", "aborted"}
+    {
+        "ts",
+        "level",
+        "logger",
+        "status",
+        "duration_ms",
+        "bytes_in",
+        "bytes_out",
+        "attempts",
+        "aborted",
+        "sampled",
+        "plugins_ms",
+    }
 )
 """Fields that the gateway writes by itself from numbers and words of its own."""
 PLACES: Final = frozenset({"target", "host", "upstream", "bind", "listener", "server.address"})
@@ -52,18 +64,19 @@ ACCESS: Final = frozenset(
         "reason",
         "agent",
         "trace",
+        "span",
     }
 )
 """Fields of an access line whose name says nothing of what is in them."""
-UNIQUE: Final = frozenset(("request_id", "trace", "path"))
-_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
+UNIQUE: Final = frozenset(("request_id", "trace", "span", "path"))
+_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{16}")
 REMEMBERED, REMEMBERED_LENGTH = 4096, 256
 """Values and their characters that are remembered as clean: the same few agents, hosts and targets come again."""
 KINDS: Final = {
     **dict.fromkeys(ACCESS, "text"),
     **dict.fromkeys(ACCESS & PLACES, "place"),
     **dict.fromkeys(OWN, "own"),
-    **dict.fromkeys(("request_id", "trace"), "id"),
+    **dict.fromkeys(("request_id", "trace", "span"), "id"),
     **{each: each for each in ("client", "path")},
 }
 """How the fields of an access line are gone about: one look-up for each of them."""

@@ -553,6 +553,6 @@ class Watching(Plugin[Settings]):
 
 
 def test_what_does_nothing_to_an_exchange_has_no_place_in_a_chain():
-    assert not acts(made(Inert))
-    assert acts(made(Watching))
-    assert acts(made(Trace))
+    assert not acts(Inert)
+    assert acts(Watching)
+    assert acts(Trace)

@@ -92,3 +92,8 @@ def test_entries_of_tells_where_each_stands():
     )
     placed = entries_of(loaded.config, loaded.config.routes[0], 0)
     assert [path for path, _ in placed] == [("defaults", "plugins", 0), ("routes", 0, "plugins", 1)]
+
+
+def test_what_does_nothing_to_exchanges_may_stand_anywhere():
+    text = "routes: [{name: a, plugins: [{plugin: respond}, {plugin: pii_masking}]}]"
+    assert load_text(text, review=findings).problems == ()

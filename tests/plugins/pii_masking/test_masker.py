@@ -144,6 +144,9 @@ HOSTILE = {
     "schemes": "Bearer ",
     "hosts": "https://a:",
     "words of phones": "tel 1 ",
+    "commands": "mysql -",
+    "flags": "--a ",
+    "sentences": "the password is ",
 }
 
 
