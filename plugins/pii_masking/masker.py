@@ -32,43 +32,23 @@ _RUNS: Final = bytes(0x61 if (chr(c).isalnum() and c < 128) or c in b"_-" else 0
 _LONG: Final = b"a" * 16
 _UUID: Final = re.compile(rb"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _HEX: Final = b"0123456789abcdefABCDEF"
-OWN: Final = frozenset(
-    {
-        "ts",
-        "level",
-        "logger",
-        "status",
-        "duration_ms",
-        "bytes_in",
-        "bytes_out",
-        "attempts",
-        "aborted",
-        "sampled",
-        "plugins_ms",
-    }
-)
+# fmt: off
+OWN: Final = frozenset({
+    "ts", "level", "logger", "status", "duration_ms", "bytes_in", "bytes_out", "attempts", "aborted", "sampled",
+    "plugins_ms", "delivery_attempt",
+})
+# fmt: on
 """Fields that the gateway writes by itself from numbers and words of its own."""
 PLACES: Final = frozenset({"target", "host", "upstream", "bind", "listener", "server.address"})
 """Fields whose addresses are machines of the operator's."""
-ACCESS: Final = frozenset(
-    {
-        "request_id",
-        "method",
-        "host",
-        "path",
-        "route",
-        "target",
-        "principal",
-        "tenant",
-        "error",
-        "reason",
-        "agent",
-        "trace",
-        "span",
-    }
-)
+# fmt: off
+ACCESS: Final = frozenset({
+    "request_id", "method", "host", "path", "route", "target", "principal", "tenant", "error", "reason", "agent", "trace",
+    "span", "delivery",
+})
+# fmt: on
 """Fields of an access line whose name says nothing of what is in them."""
-UNIQUE: Final = frozenset(("request_id", "trace", "span", "path"))
+UNIQUE: Final = frozenset(("request_id", "trace", "span", "path", "delivery"))
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{16}")
 REMEMBERED, REMEMBERED_LENGTH = 4096, 256
 """Values and their characters that are remembered as clean: the same few agents, hosts and targets come again."""

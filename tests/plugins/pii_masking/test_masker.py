@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from bench.masking import composed, held_out
 from bench.masking.score import score
+from gateway.errors import ClientClosed
+from gateway.http import Exchange, Principal, Request
 from gateway.plugin import Context
+from gateway.services.log.access import record_of
 from gateway.services.masking import Masking
 from gateway.testing import ports, settings_of
 from plugins.pii_masking import PiiMasking, contact, find, masker, shapes
@@ -243,3 +246,11 @@ def test_who_keeps_secrets_needs_the_floor(given, secrets):
     assert Masking([mask]).fields([("Authorization", "x")]) == [
         ("Authorization", "[credential]" if secrets else "[secret]")
     ]
+
+
+def test_every_field_of_an_access_line_is_known_so_that_none_is_looked_at_for_nothing():
+    request = Request("GET", "/", host="h", client_ip="::1", id="0" * 32)
+    request.trace = b"00-" + b"0" * 32 + b"-" + b"1" * 16 + b"-01"
+    request.principal, request.tenant = Principal("ada"), "shop"
+    ended = Exchange(request, None, status=0, duration=0.1, aborted=True, error=ClientClosed())
+    assert set(record_of(ended, "now")) <= set(masker.KINDS)
