@@ -43,8 +43,8 @@ PLACES: Final = frozenset({"target", "host", "upstream", "bind", "listener", "se
 """Fields whose addresses are machines of the operator's."""
 # fmt: off
 ACCESS: Final = frozenset({
-    "request_id", "method", "host", "path", "route", "target", "principal", "tenant", "error", "reason", "agent", "trace",
-    "span", "delivery",
+    "request_id", "method", "host", "path", "route", "target", "principal", "tenant", "error", "reason", "agent",
+    "trace", "span", "delivery",
 })
 # fmt: on
 """Fields of an access line whose name says nothing of what is in them."""
