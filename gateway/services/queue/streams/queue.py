@@ -42,9 +42,10 @@ from gateway.services.queue.streams.durability import doubts
 from gateway.services.queue.streams.kept import Kept
 from gateway.services.queue.streams.keys import digest, tag_of_id
 from gateway.services.queue.streams.listing import Listing
+from gateway.services.queue.streams.putting import Putting
 from gateway.services.queue.streams.room import Room
 from gateway.services.queue.streams.rows import Codec, Unreadable, encoded, micros, read_attempt, seconds
-from gateway.services.queue.streams.scripts import ATTEMPTS, ERASE, PUT, RENEW, SETTLE, SWEEP, TAKE, TALLY
+from gateway.services.queue.streams.scripts import ATTEMPTS, ERASE, RENEW, SETTLE, SWEEP, TAKE, TALLY
 from gateway.services.queue.streams.topics import Topics
 from gateway.services.queue.streams.waiting import Waiting
 from gateway.services.store import Script
@@ -76,6 +77,7 @@ class StreamsQueue:
         self._kept = Kept(self._topics, self._codec)
         self._waiting = Waiting(self._topics)
         self._room = Room(self._topics)
+        self._putting = Putting(self._topics, self._room, settings)
         self._under_way = 0
         self._landed = asyncio.Event()
         self._closed = False
@@ -83,6 +85,7 @@ class StreamsQueue:
     def configure(self, settings: QueueSettings) -> None:
         """See `Queue.configure`."""
         self._settings = settings
+        self._putting.settings = settings
         self._codec.configure(settings)
 
     async def open(self) -> None:
@@ -114,6 +117,7 @@ class StreamsQueue:
                 log.warning("durable queue: closed while %d calls were not answered", self._under_way)
         self._topics.close()
         await self._waiting.close()
+        await self._putting.close()
         await self._room.close()
         await self.store.close()
 
@@ -139,21 +143,10 @@ class StreamsQueue:
     async def put(self, draft: Draft) -> Receipt:
         """See `Queue.put`. After a timeout it is not known whether it was kept: with ``dedup`` a second put tells."""
         with self._handed_in():
-            items, size = await self._room.elsewhere(draft.topic)
-            room = (self._settings.max_items - items, self._settings.max_size - size)
-            args = self._codec.draft(draft)
-            reply = await self._run(draft.topic, PUT, *room, *args)
-            if reply[0] == b"unknown":
-                await self._topics.register(draft.topic)
-                reply = await self._run(draft.topic, PUT, *room, *args)
-        if reply[0] == b"duplicate":
-            return Receipt(reply[1].decode(), duplicate=True)
-        if reply[0] == b"unknown":
-            raise QueueUnavailable("Redis does not keep the topic")
-        self._room.note(draft.topic, reply[2], int(reply[3]))
-        if reply[0] == b"full":
+            became, id_ = await self._putting.put(draft.topic, self._codec.draft(draft))
+        if became == b"full":
             raise QueueFull("it holds as many items or bytes as it may")
-        return Receipt(reply[1].decode())
+        return Receipt(id_, duplicate=became == b"duplicate")
 
     async def take(self, topic: str, limit: int, lease: float) -> Sequence[Item]:
         """See `Queue.take`."""
