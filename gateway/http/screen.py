@@ -5,8 +5,8 @@ rewritten, a certificate. So they are taken only from ``trusted_proxies``. CGI a
 which ``-`` and ``_`` are one, so ``X_Forwarded_For`` is ``X-Forwarded-For`` to them; no honest sender writes it so,
 and it is taken from nobody.
 
-Fields that ``Connection`` names end at this hop (RFC 9110 §7.6.1). They go before any plugin looks: else a tenant, a key
-or a language would count here that the service never hears of.
+Fields that ``Connection`` names end at this hop (RFC 9110 §7.6.1). They go before any plugin looks: else a tenant, a
+key or a language would count here that the service never hears of.
 """
 
 from __future__ import annotations
@@ -106,8 +106,13 @@ def screen(request: Request) -> None:
     fields = request.fields
     free = TRUSTED if peer.trusted else FREE
     screened = SCREENED
-    found = [(name, value) for name, value in fields if screened[name] > free]
-    unwanted = {name.lower() for name, value in found if KINDS[name] != Kind.CONNECTION or named_by_connection(value)}
+    unwanted: set[bytes] = set()
+    for name, value in fields:
+        if screened[name] > free:
+            if KINDS[name] != Kind.CONNECTION:
+                unwanted.add(name.lower())
+            elif named := named_by_connection(value):
+                unwanted.update([each for each in named if each.isascii()], [_CONNECTION])
     if unwanted:
         request.drop(*[name.decode("ascii") for name in unwanted])
     elif peer is not NOWHERE:

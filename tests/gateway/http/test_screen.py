@@ -121,6 +121,7 @@ def test_a_sender_of_ever_new_names_does_not_make_it_grow():
         pytest.param("close, Authorization , X-Tenant", {"Authorization", "X-Tenant"}, id="several"),
         pytest.param("keep-alive", set(), id="none"),
         pytest.param("Upgrade, Keep-Alive", set(), id="none, two words"),
+        pytest.param("\xe9, X-Tenant", {"X-Tenant"}, id="beside what can be no field"),
     ],
 )
 def test_what_ends_at_this_hop_is_gone_before_anybody_looks(value, gone):
