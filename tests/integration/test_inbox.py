@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from gateway.services.queue import Query, State
 from gateway.testing import origin, running
 
 
@@ -100,11 +101,19 @@ def names(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{number}" for number in range(count)]
 
 
+@pytest.fixture(params=["sqlite", "redis"])
+def durable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite://{tmp_path}/queue.db"
+    return str(request.getfixturevalue("redis_server").url)
+
+
 async def test_a_target_that_is_down_gets_everything_when_it_is_back(
-    tmp_path: Path, backend: Backend, until: Any
+    tmp_path: Path, durable: str, backend: Backend, until: Any
 ) -> None:
     await backend.down()
-    async with running(json.dumps(config(tmp_path, backend.url))) as gateway:
+    made = {**config(tmp_path, backend.url), "stores": {"durable": durable}}
+    async with running(json.dumps(made)) as gateway:
         assert set(await send(gateway.url, *names("a", 30))) == {202}
         assert await send(gateway.url, "a1") == [202]
         await until(lambda: gateway.runtime.upstreams["service"].targets[0].tally.failed.value)
@@ -145,6 +154,36 @@ async def test_what_the_target_sees_and_what_is_counted(tmp_path: Path, backend:
     assert labels["requests_total", "hooks", "202"] == 1
     assert labels["requests_total", "delivery:hooks", "500"] == labels["requests_total", "delivery:hooks", "200"] == 1
     assert labels["delivery_delivered_total", "hooks", "inbox"] == 1
+
+
+async def test_a_target_that_is_slow_busy_and_refuses(tmp_path: Path, backend: Backend, until: Any) -> None:
+    answers = {
+        "gone": lambda tries: web.Response(status=410, text="no such thing"),
+        "busy": lambda tries: web.Response(status=429 if tries == 1 else 200, headers={"Retry-After": "1"}),
+        "ill": lambda tries: web.Response(status=503 if tries < 3 else 200),
+        "fine": lambda tries: web.Response(status=204),
+    }
+    backend.answer = lambda _number: answers[backend.got[-1][0]](backend.got[-1][2])
+    slow = config(tmp_path, backend.url, deadline="300ms")
+    async with running(json.dumps(slow)) as gateway:
+        assert set(await send(gateway.url, *answers)) == {202}
+        queue = await gateway.services.queue()
+
+        async def settled() -> bool:
+            (found,) = await queue.tally()
+            return (found.ready, found.leased, found.dead) == (0, 0, 1)
+
+        await until(settled)
+        (dead,) = (await queue.find(Query(states=frozenset({State.DEAD})))).items
+        assert (dead.labels["event"], dead.last.status, dead.last.detail) == ("id-gone", 410, "no such thing")
+        tries = {body: max(number for other, _, number in backend.got if other == body) for body in answers}
+        assert tries == {"gone": 1, "busy": 2, "ill": 3, "fine": 1}
+        backend.delay = 0.5
+        assert await send(gateway.url, "fine2") == [202]
+        answers["fine2"] = answers["fine"]
+        await until(lambda: ("fine2", "id-fine2", 2) in backend.got)
+        backend.delay = 0
+        await until(settled)
 
 
 async def test_kill_and_restart_lose_nothing_that_was_accepted(

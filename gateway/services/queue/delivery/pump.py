@@ -232,7 +232,7 @@ class Pump:
         finally:
             slept.cancel()
 
-    async def _rest(self, until: Coroutine[Any, Any, None]) -> None:
+    async def _rest(self, until: Coroutine[Any, Any, Any]) -> None:
         """Wait for this, or for the end."""
         if self._stopping is None or self._stopping.done():
             until.close()
