@@ -176,6 +176,8 @@ class Deliverer:
         self._pump: Pump | None = None
         self._hold: Hold[Throttle] | None = None
         self._upstream = ""
+        self._left_at: float | None = None
+        """When the plugin was seen not to be in force any more."""
 
     def open(self, queue: Queue) -> None:
         """Begin, as soon as the plugin is in force."""
@@ -197,7 +199,9 @@ class Deliverer:
         """See off what is under way. Idempotent."""
         pump, self._pump = self._pump, None
         if pump is not None:
-            await pump.close(PATIENCE)
+            # Plugins close one after the other; their deliveries all end from the moment that they are not in force.
+            passed = self.context.clock.now() - self._left_at if self._left_at is not None else 0.0
+            await pump.close(max(0.0, PATIENCE - passed))
         hold, self._hold = self._hold, None
         if hold is not None:
             hold.thing.forget(self)
@@ -220,21 +224,39 @@ class Deliverer:
     def _hindrance(self) -> str:
         destination = self.context.destination()
         if destination is None:
+            if self._left_at is None:
+                self._left_at = self.context.clock.now()
+            if (
+                self._hold is not None
+            ):  # kept, as what is under way counts; but what this one says of it holds no longer
+                self._hold.thing.forget(self)
             return "not_in_force"
+        if self._left_at is not None:
+            self._left_at = None
+            self._limit()
         return destination.hindrance()
+
+    def _limit(self) -> None:
+        settings = self.settings
+        if self._hold is not None:
+            self._hold.thing.limit(self, settings.concurrency, settings.rate, settings.recovery)
+
+    def _let_go(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.thing.forget(self)
+            _ = self.context.spawn(hold.release(), f"delivery: {self.context.topic} leads elsewhere")
 
     def _throttle(self) -> Throttle:
         destination = self.context.destination()
         upstream = destination.upstream if destination is not None else self._upstream
         if self._hold is None or upstream != self._upstream:
-            before, context, settings = self._hold, self.context, self.settings
+            self._let_go()
+            context = self.context
             # A route without an upstream, whose plugins answer, has a throttle of its own.
             key = ("delivery", upstream) if upstream else ("delivery", "", context.topic)
             self._hold, self._upstream = context.shared.hold(key, lambda: Throttle(context.clock)), upstream
-            self._hold.thing.limit(self, settings.concurrency, settings.rate, settings.recovery)
-            if before is not None:
-                before.thing.forget(self)
-                _ = context.spawn(before.release(), f"delivery: {context.topic} leads elsewhere")
+            self._limit()
         return self._hold.thing
 
     # -- one try -----------------------------------------------------------------------------------------------
@@ -248,6 +270,15 @@ class Deliverer:
         request = kept.request()
         note_delivery(request, Delivery(item.id, item.attempts + 1, item.topic))
         self._dress(request, item, kept.event_id, kept.arrived)
+        told = {"sidegate.delivery": item.id, "sidegate.delivery.attempt": item.attempts + 1}
+        name = f"deliver {self.context.topic}"
+        with self.context.tracing.work(name, kept.trace, route=self.context.route, attributes=told) as work:
+            request.trace = work.traceparent
+            outcome = await self._try(request)
+            work.error = outcome.error if isinstance(outcome, Failed | Hopeless) else ""
+            return outcome
+
+    async def _try(self, request: Request) -> Outcome:
         try:
             async with asyncio.timeout(self.settings.deadline):
                 return await self._exchange(request)

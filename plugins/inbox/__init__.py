@@ -101,9 +101,9 @@ class Inbox(Plugin[InboxSettings]):
         return {"ok": not self._trouble, "critical": True, **trouble, **self._deliverer.snapshot()}
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
+        RESERVED.take_out(request)  # whoever reads them must be able to believe them
         if request.method not in self._methods or request.upgrade:
             return await proceed(request)
-        RESERVED.take_out(request)
         body = await request.body.read(self.settings.max_body)
         began = time.perf_counter()
         receipt = await self._keep(self._draft(request, body))

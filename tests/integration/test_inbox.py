@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import json
 import signal
 import socket
@@ -288,3 +290,33 @@ async def test_a_client_that_leaves_in_mid_upload_leaves_nothing(tmp_path: Path,
         queue = await gateway.services.queue()
         assert await queue.tally() == []
     assert not backend.got
+
+
+async def test_behind_a_verified_signature_each_event_is_kept_once_and_none_is_lost_to_a_full_queue(
+    tmp_path: Path, backend: Backend, until: Any
+) -> None:
+    """Both remember events; what the inbox could not keep, neither may believe to have."""
+    await backend.down()
+    made = config(tmp_path, backend.url)
+    signature = {"plugin": "webhook_signature", "with": {"provider": "github", "secrets": ["s3cret"]}}
+    made["routes"][0]["plugins"].insert(0, signature)
+
+    async def event(gateway: Any, number: int, secret: bytes = b"s3cret") -> int:
+        body = b'{"number": %d}' % number
+        signed = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
+        headers = {
+            "X-Hub-Signature-256": signed,
+            "X-GitHub-Delivery": f"d-{number}",
+            "Content-Type": "application/json",
+        }
+        answer = await gateway.fetch("POST", "/hooks/github", headers=headers, body=body)
+        return int(answer.status)
+
+    async with running(json.dumps({**made, "queue": {"max_items": 2}})) as gateway:
+        assert await event(gateway, 0, b"forged") == 401
+        assert [await event(gateway, number) for number in (1, 1, 2, 3, 3)] == [202, 200, 202, 503, 503]
+        await gateway.reload(json.dumps({**made, "queue": {"max_items": 3}}))
+        assert [await event(gateway, 3), await event(gateway, 3)] == [202, 200]
+        await backend.up()
+        await until(lambda: len(backend.bodies) == 3)
+    assert sorted(event for _, event, _ in backend.got) == ["d-1", "d-2", "d-3"]

@@ -231,3 +231,32 @@ async def test_how_it_goes_can_be_seen():
 def test_mistakes(settings):
     with pytest.raises(ValidationError):
         DeliverySettings.model_validate(settings)
+
+
+async def test_one_that_is_no_longer_in_force_has_no_say_in_what_an_upstream_takes():
+    given = ports()
+    old, new = deliverer(given, "a", concurrency=2), deliverer(given, "b", concurrency=9)
+    throttle = old._throttle()
+    assert new._throttle() is throttle
+    assert throttle.concurrency == 2
+    leads_to, given.leads_to = given.leads_to, None
+    assert old._hindrance() == "not_in_force"
+    assert throttle.concurrency == 9
+    given.leads_to = leads_to
+    assert old._hindrance() == ""
+    assert (old._throttle(), throttle.concurrency) == (throttle, 2)
+    for each in (old, new):
+        await each.close()
+
+
+async def test_each_try_is_a_step_of_its_own_in_the_trace():
+    given = ports()
+    target = given.rest = answering(500)
+    asked = request("POST", "/x")
+    asked.trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    payload = kept_of(asked, b"", 0.0).pack()
+    for attempts in range(2):
+        await deliverer(given).deliver(item(payload, attempts=attempts))
+    first, second = [each.trace for each in target.requests]
+    assert first[3:35] == second[3:35] == asked.trace[3:35]
+    assert len({first, second, asked.trace}) == 3

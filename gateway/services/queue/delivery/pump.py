@@ -174,10 +174,13 @@ class Pump:
 
     async def _take(self) -> None:
         """Have something at hand."""
-        ahead = min(BATCH, AHEAD * self._throttle().concurrency)
-        if hindrance := self._hindrance():
+        if self._hindrance():
             self._there.set()  # the other one notices when it is over
-        if hindrance or len(self._ahead) > ahead // 2 or len(self._unsettled) >= MOST_UNSETTLED:
+            self._wanted.clear()
+            await self._rest(self._wanted.wait())
+            return
+        ahead = min(BATCH, AHEAD * self._throttle().concurrency)
+        if len(self._ahead) > ahead // 2 or len(self._unsettled) >= MOST_UNSETTLED:
             self._wanted.clear()
             await self._rest(self._wanted.wait())
             return
@@ -202,15 +205,15 @@ class Pump:
             self._pause(why)
             await self._rest(self._clock.sleep(HINDERED))
             return
-        if self.why != "queue":
-            self._pause("")
         self._wanted.set()
         if not self._ahead:
+            self._say("")
             self._there.clear()
             await self._rest(self._there.wait())
             return
         throttle = self._throttle()
         places = throttle.reserve(len(self._ahead))
+        self._say("upstream_ill" if throttle.paused else "")
         for _ in range(places):
             self._begin(self._ahead.popleft(), throttle)
         if self._ahead:
@@ -246,6 +249,11 @@ class Pump:
                 await asyncio.gather(waiting, return_exceptions=True)
         if not waiting.cancelled() and (failure := waiting.exception()) is not None:
             raise failure
+
+    def _say(self, why: str) -> None:
+        """As `_pause`, but a queue in trouble goes before: it says itself when that is over."""
+        if self.why != "queue":
+            self._pause(why)
 
     def _pause(self, why: str) -> None:
         if why != self.why:

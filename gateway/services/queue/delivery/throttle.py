@@ -77,9 +77,14 @@ class Throttle:
         """Items under way at once, now."""
         return 1 if self._ill >= PATIENCE else max(1, int(self.concurrency * self.share))
 
+    @property
+    def paused(self) -> bool:
+        """Nothing is sent for a while."""
+        return self._clock.now() < self._paused_until
+
     def reserve(self, most: int) -> int:
         """Take up to ``most`` places; give back what is not used."""
-        if self._clock.now() < self._paused_until:
+        if self.paused:
             return 0
         room = min(most, self.allowed - self.in_flight)
         if self.rate < math.inf:

@@ -37,7 +37,7 @@ class Watch:
         self._lag = metrics.histogram("delivery_lag_seconds", text, labels, bounds=LAGS).child(*self._place)
         text = "Work under way."
         self._in_flight = metrics.gauge("delivery_in_flight", text, labels).child(*self._place)
-        text = "Whether delivery stands still, and why: circuit_open, no_target, not_in_force, queue."
+        text = "Whether delivery stands still, and why: upstream_ill, circuit_open, no_target, not_in_force, queue."
         self._paused = metrics.gauge("delivery_paused", text, (*labels, "why"), rule="max")
 
     def began(self, item: Item) -> None:
