@@ -145,6 +145,9 @@ class Inbox(Plugin[InboxSettings]):
             "event": event_id,
             "provider": provider,
         }
+        text = "".join(labels.values())
+        if text.isascii() and len(text) <= LABEL:  # nearly always, and then one look is enough
+            return {name: value for name, value in labels.items() if value}
         return {name: clean(value[:LABEL]) for name, value in labels.items() if value}
 
     async def _keep(self, draft: Draft) -> Receipt:

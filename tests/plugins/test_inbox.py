@@ -514,3 +514,18 @@ async def test_shadow_means_nothing_here():
     with pytest.raises(ValueError, match="never refuses"):
         async with opened(Inbox, {}, mode="shadow"):
             pass
+
+
+async def test_a_long_path_and_odd_bytes_make_labels_that_can_be_written():
+    given = idle()
+    asked = request("POST", "/" + "x" * 5000, body="x")
+    asked.host = "h\udcff"
+    await exchange(Inbox, {}, asked, ports=given)
+    (item,) = await items(given)
+    assert (len(item.labels["path"]), item.labels["host"]) == (200, "h?")
+
+
+async def test_what_passes_at_once_cannot_pass_for_a_delivery():
+    target = answering(200)
+    await exchange(Inbox, {}, request("GET", "/", headers={"Sidegate-Attempt": "1"}), target, ports=idle())
+    assert "Sidegate-Attempt" not in target.request.headers
