@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import timeit
 from collections.abc import Callable
 
@@ -47,9 +48,12 @@ def measure() -> dict[str, float]:
     line = record_of(typical, "2026-11-21T12:00:00.000Z")
     other = record_of(_exchange(f"/orders/{request_id()}/items/3"), line["ts"])
     personal = record_of(_exchange("/users/ada@shop.example/orders"), line["ts"])
+    numbers = itertools.count(1_000)
     plain, masked = AccessLog(_Nowhere()), AccessLog(_Nowhere(), [mask])
     found = {
         "typical": _cost(lambda: mask(line.copy())) - _cost(line.copy),
+        "unseen": _cost(lambda: mask({**line, "path": f"/orders/{next(numbers)}"}))
+        - _cost(lambda: {**line, "path": f"/orders/{next(numbers)}"}),
         "added": _cost(lambda: masked(typical)) - _cost(lambda: plain(typical)),
         "uuid": _cost(lambda: mask(other.copy())) - _cost(other.copy),
         "personal": _cost(lambda: mask(personal.copy())) - _cost(personal.copy),

@@ -72,12 +72,14 @@ def masking(stage: Stage, _: Subject) -> Figures:
 
 MASKING = {
     "typical": "an access line µs",
+    "unseen": "one whose path was never seen µs",
     "added": "added to one written µs",
     "uuid": "one with a UUID in its path µs",
     "personal": "one with an e-mail in it µs",
     "message": "a message µs",
 }
 CORPORA = {"composed": "composed", "held_out": "held out"}
+
 
 def tracing(stage: Stage, _: Subject) -> Figures:
     found = measured(stage, "bench.tracing")
@@ -167,6 +169,7 @@ SCENARIOS = (
         ),
         bars=(
             Bar("a typical access line, µs", "gateway.typical", at_most=5),
+            Bar("one whose path was never seen, µs", "gateway.unseen", at_most=5),
             *(
                 bar
                 for key, name in CORPORA.items()

@@ -29,6 +29,9 @@ from plugins.pii_masking.shapes import SCHEMES, URL_CREDENTIALS, private_keys
 
 _CLASSES: Final = bytes(0x30 if 48 <= c <= 57 else 0x41 if chr(c).isalpha() and c < 128 else 0x20 for c in range(256))
 _RUNS: Final = bytes(0x61 if (chr(c).isalnum() and c < 128) or c in b"_-" else 0x20 for c in range(256))
+_PLAIN: Final = b"abcdefghijklmnopqrstuvwxyz/_-"
+FEWEST: Final = 6
+"""Digits. What has fewer, and else small letters only, is no number of anybody and has no name in it: most paths."""
 _LONG: Final = b"a" * 16
 _UUID: Final = re.compile(rb"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _HEX: Final = b"0123456789abcdefABCDEF"
@@ -283,6 +286,11 @@ class Masker:
     def text(self, text: str, *, addresses: bool = True) -> str:
         """A text with substitutes for all that was found in it."""
         data = text.encode("utf-8", "surrogatepass")
+        rest = data.translate(None, _PLAIN)
+        if (not rest or (len(rest) < FEWEST and rest.isdigit())) and (
+            len(data) < len(_LONG) or _LONG not in data.translate(_RUNS)
+        ):
+            return text
         spans = list(self._find(text, data, addresses=addresses))
         if not spans:
             return text

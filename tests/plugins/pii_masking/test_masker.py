@@ -254,3 +254,12 @@ def test_every_field_of_an_access_line_is_known_so_that_none_is_looked_at_for_no
     request.principal, request.tenant = Principal("ada"), "shop"
     ended = Exchange(request, None, status=0, duration=0.1, aborted=True, error=ClientClosed())
     assert set(record_of(ended, "now")) <= set(masker.KINDS)
+
+
+@given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz/_-012", max_size=40))
+@settings(max_examples=100)
+def test_what_is_plain_at_a_glance_has_nothing_in_it(text):
+    data = text.encode()
+    rest = data.translate(None, b"abcdefghijklmnopqrstuvwxyz/_-")
+    if len(rest) < masker.FEWEST and not any(len(run) > 15 for run in text.split("/")):
+        assert list(MASK._find(text, data, addresses=True)) == []
