@@ -23,6 +23,8 @@ BYTES: Final = 4 << 20
 """Bytes that go together; one item may be larger."""
 FLIGHTS: Final = 2
 """Batches of one topic under way at once: one is read while the other is synced."""
+WAITING: Final = 20_000
+"""Items of one topic that may wait for a batch; beyond it they are refused at once."""
 
 Entry = tuple[list[bytes], asyncio.Future[tuple[bytes, str]]]
 
@@ -41,6 +43,8 @@ class Putting:
     async def put(self, topic: str, words: Sequence[Arg]) -> tuple[bytes, str]:
         """What became of it (put.lua), and its id. Raises QueueUnavailable."""
         loop = asyncio.get_running_loop()
+        if len(self._waiting.get(topic, ())) >= WAITING:
+            raise QueueUnavailable("too many items wait for Redis")
         future: asyncio.Future[tuple[bytes, str]] = loop.create_future()
         self._waiting.setdefault(topic, []).append(([encode(word) for word in words], future))
         if self._flights.get(topic, 0) < FLIGHTS:

@@ -59,6 +59,14 @@ async def test_all_of_a_batch_are_refused_together_each_with_an_error_of_its_own
     assert len({id(error) for error in errors}) == 300
 
 
+async def test_no_more_wait_than_may(queue: Any, monkeypatch: Any):
+    monkeypatch.setattr(putting, "WAITING", 10)
+    results = await asyncio.gather(*[queue.put(Draft("a", b"x")) for _ in range(50)], return_exceptions=True)
+    refused = [result for result in results if isinstance(result, QueueUnavailable)]
+    assert len(refused) == 40
+    assert await queue.count(Query()) == 10
+
+
 async def test_words_of_any_bytes_arrive(queue: Any):
     payloads = [b"", b"\0", b"1 2 3", b"\r\n$5\r\n", bytes(range(256)) * 300]
     await asyncio.gather(*[queue.put(Draft("a", payload, {"x": "ü\n"})) for payload in payloads])
