@@ -207,6 +207,7 @@ class Shrink(Work):
 class Keep(Work):
     """A value under a name."""
 
+    adds = True
     name: str
     value: bytes
     ttl: float

@@ -42,6 +42,8 @@ Answer = TypeVar("Answer")
 
 SHRINKING: Final = 5.0
 """Seconds of a sweep in which the file may be made smaller."""
+STALE_PARTS: Final = 50
+"""Of `reading.STALE_PART` keys, a sweep."""
 EXPORT_PAGE: Final = 50
 LEAST_WAIT: Final = 0.001
 """Seconds: what falls due at a moment is found by looking just after it."""
@@ -70,6 +72,7 @@ class SqliteQueue:
         self._scans = Reader(path, "scanner")
         self._reading = Reading(self._names, self._sealing, clock)
         self._closing = False
+        self._swept = -1
 
     def configure(self, settings: QueueSettings) -> None:
         self._sealing.configure(settings.keys)
@@ -205,6 +208,8 @@ class SqliteQueue:
     # ---- many at once ------------------------------------------------------------------------------------------
 
     async def replay(self, query: Query, *, rate: float | None = None) -> int:
+        if rate is not None and not rate > 0:
+            raise ValueError("a rate is more than nothing a second")
         selection = Selection.of(query, self._names, only=frozenset({State.DEAD, State.DONE}))
         upto, count, after, start = await self._newest(), 0, -1, self._clock.time()
         while True:
@@ -243,15 +248,23 @@ class SqliteQueue:
             count += part.count
             if part.over:
                 break
-        after: int | None = -1
-        while after is not None:
-            ask = functools.partial(self._reading.stale, after=after)
-            after, keys = await self._scans.ask(lambda connection, _, ask=ask: ask(connection))  # type: ignore[misc]
-            if keys:
-                count += await self._writer.submit(clearing.ForgetDedup(keys))
+        count += await self._sweep_dedup()
         shrink, until = clearing.Shrink(), self._clock.now() + SHRINKING
         while await self._writer.submit(shrink) and self._clock.now() < until:
             pass  # the rest with the next sweep
+        return count
+
+    async def _sweep_dedup(self) -> int:
+        """Some of the keys whose window is over, on from where the last sweep stopped."""
+        count = 0
+        for _ in range(STALE_PARTS):
+            ask = functools.partial(self._reading.stale, after=self._swept)
+            after, keys = await self._scans.ask(lambda connection, _, ask=ask: ask(connection))  # type: ignore[misc]
+            if keys:
+                count += await self._writer.submit(clearing.ForgetDedup(keys))
+            self._swept = -1 if after is None else after
+            if after is None:
+                break
         return count
 
     # ---- values ------------------------------------------------------------------------------------------------
@@ -272,6 +285,8 @@ class SqliteQueue:
         await self._writer.submit(clearing.Ping())
 
     async def backup(self, destination: Path) -> None:
+        if await asyncio.to_thread(_same, destination, self.path):
+            raise QueueError("a queue is no backup of itself")
         await self._alone("backup", lambda connection: backup.copy(connection, destination))
 
     async def check(self) -> Sequence[str]:
@@ -284,6 +299,10 @@ class SqliteQueue:
             return await reader.ask(lambda connection, _: long(connection))
         finally:
             await reader.close()
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and one.samefile(other)
 
 
 def _read(future: asyncio.Future[Any]) -> None:

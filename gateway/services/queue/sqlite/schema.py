@@ -30,8 +30,8 @@ WAL_PAGES: Final = 1_000
 """A commit that leaves more than these in the log moves them into the file: 8 MiB, some ten milliseconds' work."""
 WAL_KEPT: Final = 32 * 1024 * 1024
 """Bytes; a log that grew beyond, behind a long reader, is cut back to this."""
-LEAST_SQLITE: Final = (3, 35)
-"""It brought what the statements need."""
+LEAST_SQLITE: Final = (3, 33)
+"""It brought UPDATE … FROM. JSON belongs to SQLite from 3.38 on; before, whoever built it may have left it out."""
 
 READY: Final = 0
 LEASED: Final = 1
@@ -148,7 +148,7 @@ def open_file(path: Path, migrations: Migrations = MIGRATIONS, *, make: bool = T
     Raises QueueUnavailable.
     """
     if sqlite3.sqlite_version_info < LEAST_SQLITE:
-        raise QueueUnavailable(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 is needed")
+        raise QueueUnavailable(f"SQLite {sqlite3.sqlite_version} is too old, 3.33 is needed")
     try:
         if make:
             make_place(path)
@@ -169,6 +169,7 @@ def open_file(path: Path, migrations: Migrations = MIGRATIONS, *, make: bool = T
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
+    connection.execute("SELECT json_group_array(value) FROM json_each('[]')").fetchone()  # raises where it is absent
     version_of(connection, path, len(migrations))  # before anything of what is not ours is changed
     if not connection.execute("PRAGMA page_count").fetchone()[0]:
         connection.execute(f"PRAGMA page_size = {PAGE}")  # this and the next mean something only before the first table

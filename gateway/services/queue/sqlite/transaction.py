@@ -58,6 +58,8 @@ class Work:
     """A piece of work; those of one class are applied together, in the order they came."""
 
     __slots__ = ()
+    adds: ClassVar[bool] = False
+    """It brings something in: it is refused while too much waits, and what ends work or makes room is not."""
     alone: ClassVar[bool] = False
     """It is done by `run_alone`, outside of any transaction."""
     cost: int

@@ -116,7 +116,7 @@ class Writer:
         """Its result once it is committed. ``orphaned`` gets the result if nobody waits for it any more."""
         if self._closing:
             raise QueueUnavailable("the queue is closed")
-        if self._pending >= PENDING or self._pending_bytes + work.cost > PENDING_BYTES:
+        if work.adds and (self._pending >= PENDING or self._pending_bytes + work.cost > PENDING_BYTES):
             raise QueueFull("too much waits to be written")
         self._pending += 1
         self._pending_bytes += work.cost

@@ -36,6 +36,7 @@ FULL: Final = "the queue holds as much as it may"
 class Put(Work):
     """A draft and what is made of it off the loop's thread."""
 
+    adds = True
     draft: Draft
     names: Names
     sealing: Sealing

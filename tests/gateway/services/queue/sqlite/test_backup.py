@@ -54,6 +54,13 @@ async def test_a_copy_takes_the_place_of_an_older_one(queue: Any, open_queue: An
     assert (await everything(await open_queue(tmp_path / "copy.db")))[1:] == ids
 
 
+async def test_a_queue_is_not_copied_onto_itself(queue: Any, path: Path):
+    ids = await fill(queue, 1)
+    with pytest.raises(QueueError, match="no backup of itself"):
+        await queue.backup(path)
+    assert await everything(queue) == ids
+
+
 @pytest.mark.parametrize("where", ["missing/copy.db", "folder"])
 async def test_a_copy_that_cannot_be_written(queue: Any, tmp_path: Path, where: str):
     (tmp_path / "folder").mkdir()

@@ -49,6 +49,12 @@ async def test_a_rate_goes_on_over_the_parts(queue: Any, clock: ManualClock):
     assert [round(item.due - began, 3) for item in found] == [n / 10 for n in range(10)]
 
 
+@pytest.mark.parametrize("rate", [0, -1, float("nan")])
+async def test_a_rate_of_nothing_is_no_rate(queue: Any, rate: float):
+    with pytest.raises(ValueError, match="rate"):
+        await queue.replay(Query(), rate=rate)
+
+
 async def test_what_comes_while_it_is_purged_was_not_meant(queue: Any):
     await dead(queue)
     purging = asyncio.ensure_future(queue.purge(Query()))

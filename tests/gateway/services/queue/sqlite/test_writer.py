@@ -92,7 +92,9 @@ async def test_too_much_that_waits_is_refused_and_taken_again_later(queue: Any, 
     with locked(path):
         results = [asyncio.ensure_future(put(queue)) for _ in range(3)]
         await asyncio.sleep(0.02)
+        taking = asyncio.ensure_future(queue.take("t", 1, 30))  # what makes room is not refused
     assert [type(result) for result in await asyncio.gather(*results)] == [str, str, QueueFull]
+    assert len(await taking) == 1
 
 
 async def test_a_lock_that_is_not_given_back_is_unavailable(queue: Any, path: Path, monkeypatch: Any):
