@@ -1,7 +1,7 @@
 """The durable queue on SQLite in process: what it accepts and hands out a second, empty and with much waiting in it.
 
-Run ``python -m bench.queue`` (``--waiting 1000000`` for as many as the bar names; five minutes and five gigabytes of
-disk); `measure` gives the same figures to ``make bench``. Files lie in ``SIDEGATE_BENCH_DIR`` or the system's folder
+Run ``python -m bench.queue`` (``--waiting 1000000`` for as many as the bar names; minutes, and ten gigabytes
+of disk); `measure` gives the same figures to ``make bench``. Files lie in ``SIDEGATE_BENCH_DIR`` or the system's folder
 for temporary ones: it must be a disk, not memory, or nothing is measured.
 """
 
