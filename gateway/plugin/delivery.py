@@ -239,7 +239,8 @@ class Deliverer:
     def _limit(self) -> None:
         settings = self.settings
         if self._hold is not None:
-            self._hold.thing.limit(self, settings.concurrency, settings.rate, settings.recovery)
+            longest = settings.terms().schedule.longest
+            self._hold.thing.limit(self, settings.concurrency, settings.rate, settings.recovery, longest)
 
     def _let_go(self) -> None:
         hold, self._hold = self._hold, None

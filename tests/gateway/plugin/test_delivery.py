@@ -260,3 +260,18 @@ async def test_each_try_is_a_step_of_its_own_in_the_trace():
     first, second = [each.trace for each in target.requests]
     assert first[3:35] == second[3:35] == asked.trace[3:35]
     assert len({first, second, asked.trace}) == 3
+
+
+@pytest.mark.parametrize(
+    ("retry", "longest"),
+    [
+        pytest.param({"base": 0.1, "max": 0.5}, 0.5, id="the longest wait of a doubling one"),
+        pytest.param({"schedule": [1.0, 7.0, 3.0]}, 7.0, id="the longest step"),
+    ],
+)
+async def test_a_pause_of_the_upstream_takes_no_longer_than_retry_allows(retry, longest):
+    given = ports()
+    given.upstream = "orders"
+    made = deliverer(given, retry=retry)
+    assert made._throttle().longest == longest
+    await made.close()

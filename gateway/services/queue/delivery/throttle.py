@@ -3,7 +3,7 @@
 Every sign of illness (no connection, no answer in time, 429, 502, 503, 504) halves the *share* of concurrency and rate
 that may be used; once the upstream answers again the share grows back over ``recovery`` seconds, so that what has piled
 up does not flatten a service that has just come up. After `PATIENCE` such signs in a row nothing is sent for a while,
-ever longer up to `LONGEST_PAUSE`, then one item at a time to see: what waits does not burn its attempts meanwhile.
+ever longer up to `LONGEST_PAUSE` or the longest wait that its owners allow, then one item at a time to see: what waits does not burn its attempts meanwhile.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Throttle:
         self.recovery = 30.0
         self._clock = clock
         self._draw = draw
-        self._limits: dict[Hashable, tuple[int, float | None, float]] = {}
+        self.longest = math.inf
+        """Seconds that a pause after illness may take, and one that the upstream asks for."""
+        self._limits: dict[Hashable, tuple[int, float | None, float, float]] = {}
         self._tokens = 1.0
         self._counted_at = clock.now()
         self._ill = 0
@@ -53,9 +55,11 @@ class Throttle:
 
     # -- limits ------------------------------------------------------------------------------------------------
 
-    def limit(self, owner: Hashable, concurrency: int, rate: float | None, recovery: float) -> None:
-        """One who delivers here says how much may be; of several the least holds."""
-        self._limits[owner] = (concurrency, rate, recovery)
+    def limit(
+        self, owner: Hashable, concurrency: int, rate: float | None, recovery: float, longest: float = math.inf
+    ) -> None:
+        """One who delivers here says how much may be, and how long it would wait; of several the least holds."""
+        self._limits[owner] = (concurrency, rate, recovery, longest)
         self._least()
 
     def forget(self, owner: Hashable) -> None:
@@ -68,6 +72,7 @@ class Throttle:
         self.concurrency = min((each[0] for each in limits), default=1)
         self.rate = min((each[1] for each in limits if each[1] is not None), default=math.inf)
         self.recovery = max((each[2] for each in limits), default=30.0)
+        self.longest = min((each[3] for each in limits), default=math.inf)
         self.wake()
 
     # -- room --------------------------------------------------------------------------------------------------
@@ -159,10 +164,10 @@ class Throttle:
         self.share = max(1.0 / self.concurrency, self.share / 2)
         self._ill += 1
         if self._ill >= PATIENCE:
-            ceiling = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(self._ill - PATIENCE, 20))
+            ceiling = min(LONGEST_PAUSE, self.longest, SHORTEST_PAUSE * 2.0 ** min(self._ill - PATIENCE, 20))
             self.pause(ceiling * (0.5 + 0.5 * self._draw()))
         if after is not None:
-            self.pause(min(after, MOST_ASKED))
+            self.pause(min(after, MOST_ASKED, self.longest))
 
     def pause(self, seconds: float) -> None:
         """Send nothing for so long."""

@@ -83,6 +83,22 @@ def test_illness_ends_in_a_pause_and_then_in_one_at_a_time():
     assert pauses[-1] == LONGEST_PAUSE
 
 
+def test_nobody_waits_for_longer_than_those_who_deliver_would():
+    throttle, clock = made(10)
+    throttle.limit("one", 10, None, 30.0, 3600.0)
+    throttle.limit("two", 10, None, 30.0, 0.5)
+    for _ in range(PATIENCE + 8):
+        throttle.failed(ill=True)
+        assert throttle.wait() in (0.5, math.inf)
+        clock.advance(0.5)
+    throttle.failed(ill=True, after=60.0)
+    assert throttle.wait() == 0.5
+    clock.advance(0.5)
+    throttle.forget("two")
+    throttle.failed(ill=True)
+    assert throttle.wait() == LONGEST_PAUSE
+
+
 def test_what_is_about_one_item_does_not_slow_the_others():
     throttle, _ = made(10)
     for _ in range(50):
