@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 
 from gateway.errors import GatewayError, PayloadTooLarge, Retry, UpstreamError
 from gateway.http import Body, Handler, Request, Response
+from gateway.http.delivery import delivery_of
 from gateway.plugin import Context, Count, Duration, Plugin, Size, Stage
 from gateway.plugin.delivery import DELIVERY_ID, RESERVED, Deliverer, DeliverySettings
 from gateway.plugin.field import FieldName
@@ -98,7 +99,8 @@ class DeadLetter(Plugin[DeadLetterSettings]):
         await self._deliverer.close()
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
-        if request.method not in self._methods or request.upgrade:
+        # What another plugin delivers it keeps itself, and its fields are what the target knows it by.
+        if request.method not in self._methods or request.upgrade or delivery_of(request) is not None:
             return await proceed(request)
         RESERVED.take_out(request)
         try:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from gateway.errors import GatewayError, Source
 from gateway.http import Body, Handler, Request, Response
+from gateway.http.delivery import delivery_of
 from gateway.http.event import event_of
 from gateway.plugin import Context, Plugin, Stage
 from gateway.plugin.delivery import DELIVERY_ID, RESERVED, Deliverer
@@ -101,6 +102,8 @@ class Inbox(Plugin[InboxSettings]):
         return {"ok": not self._trouble, "critical": True, **trouble, **self._deliverer.snapshot()}
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
+        if delivery_of(request) is not None:  # what is kept by another that stands above is kept
+            return await proceed(request)
         RESERVED.take_out(request)  # whoever reads them must be able to believe them
         if request.method not in self._methods or request.upgrade:
             return await proceed(request)

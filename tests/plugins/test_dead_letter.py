@@ -12,6 +12,7 @@ from gateway.errors import (
     TooManyRequests,
     UpstreamReset,
 )
+from gateway.http.delivery import Delivery, note_delivery
 from gateway.services.queue import Query, QueueFull, QueueUnavailable, State
 from gateway.services.queue.message import unpack
 from gateway.testing import answering, exchange, opened, ports, request
@@ -219,3 +220,12 @@ def test_what_can_hardly_be_meant_is_told():
     assert DeadLetter.check(DeadLetter.settings_type.model_validate({"drop": ["Cookie"]})) == [
         "drop: Authorization is kept on disk"
     ]
+
+
+async def test_what_another_plugin_delivers_it_keeps_itself():
+    given, target = ports(owner=False), answering(503)
+    asked = request("POST", "/", body="x", headers={"Sidegate-Attempt": "2"})
+    note_delivery(asked, Delivery("other", 2))
+    await exchange(DeadLetter, {}, asked, target, ports=given)
+    assert (await given.work.find(Query())).items == []
+    assert target.request.headers["Sidegate-Attempt"] == "2"

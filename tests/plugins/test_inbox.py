@@ -6,6 +6,7 @@ import json
 import pytest
 
 from gateway.http import Body, Response
+from gateway.http.delivery import Delivery, note_delivery
 from gateway.http.event import Event, note_event
 from gateway.services.queue import Query, QueueFull, QueueUnavailable, State
 from gateway.services.queue.message import unpack
@@ -529,3 +530,11 @@ async def test_what_passes_at_once_cannot_pass_for_a_delivery():
     target = answering(200)
     await exchange(Inbox, {}, request("GET", "/", headers={"Sidegate-Attempt": "1"}), target, ports=idle())
     assert "Sidegate-Attempt" not in target.request.headers
+
+
+async def test_what_another_delivers_is_not_kept_again():
+    given, target = idle(), answering(200)
+    asked = request("POST", "/", body="x", headers={"Sidegate-Attempt": "2"})
+    note_delivery(asked, Delivery("other", 2))
+    await exchange(Inbox, {}, asked, target, ports=given)
+    assert (target.request.headers["Sidegate-Attempt"], await items(given)) == ("2", [])
