@@ -23,7 +23,8 @@ APPLICATION: Final = 0x53494447
 BUSY_MS: Final = 5_000
 """How long a statement waits for another process's write."""
 CACHE_KIB: Final = 16_384
-"""Of each connection's page cache."""
+READER_CACHE_KIB: Final = 4_096
+"""Of a connection's page cache: all the memory that a queue takes, however much is in it."""
 PAGE: Final = 8_192
 """Bytes; three events of two kilobytes share one. With SQLite's own 4,096 each would have one to itself, half empty."""
 WAL_PAGES: Final = 1_000
@@ -106,7 +107,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone leaves it in the drive's cache
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB if read_only else CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         # Some builds overwrite all that is deleted, at twice the cost; whoever erases asks for it.
         connection.execute("PRAGMA secure_delete = FAST")
