@@ -124,7 +124,7 @@ class Fallback(Plugin[FallbackSettings]):
         self._counter = context.metrics.counter(
             "fallbacks_total",
             "Answers given in a target's place, by why and by what: upstream, answer, or none where neither could.",
-            ("route", "plugin", "cause", "by"),
+            ("route", "plugin", "reason", "outcome"),
         )
         self._told = -_QUIET
         self._untold = 0

@@ -41,7 +41,7 @@ class Counts:
         labels = ("route", "plugin")
         metrics = context.metrics
         requests = metrics.counter(
-            "cache_requests_total", "Requests by what the cache made of them.", (*labels, "result")
+            "cache_requests_total", "Requests by what the cache made of them.", (*labels, "outcome")
         )
         self.results: dict[str, Any] = {result: requests.child(*place, result) for result in RESULTS}
         self.hits = self.results["hit"]

@@ -161,7 +161,7 @@ class CircuitBreaker(Plugin[CircuitBreakerSettings]):
             "circuit_breaker_transitions_total", "Changes of a circuit breaker's state.", (*_LABELS, "to")
         )
         self._failures = context.metrics.counter(
-            "circuit_breaker_failures_total", "Attempts that counted as failures, by kind.", (*_LABELS, "kind")
+            "circuit_breaker_failures_total", "Attempts that counted as failures, by reason.", (*_LABELS, "reason")
         )
 
     async def open(self) -> None:

@@ -98,7 +98,7 @@ class RateLimit(Plugin[RateLimitSettings]):
         self._degraded = metrics.counter(
             "rate_limit_degraded_total",
             "Requests that met no store, by what became of them.",
-            ("route", "plugin", "by"),
+            ("route", "plugin", "outcome"),
         ).child(*place, settings.on_store_error.value)
         self._approximate = metrics.gauge(
             "rate_limit_approximate",

@@ -176,7 +176,7 @@ class WebsocketLimit(Plugin[WebsocketLimitSettings]):
         ended = context.metrics.counter(
             "websocket_limit_ended_total",
             "Open WebSockets that went over a limit, by which.",
-            ("route", "plugin", "by"),
+            ("route", "plugin", "reason"),
         )
         self._ended = {what: ended.child(*place, what) for what in _ENDS}
         messages = context.metrics.counter(

@@ -61,7 +61,7 @@ class Audit:
         self._failures = self._lost = 0
         """Of trails that are closed."""
         self._records = metrics.counter(
-            "audit_records_total", "Records of the audit trail on the disk.", ("kind", "result")
+            "audit_records_total", "Records of the audit trail on the disk.", ("kind", "outcome")
         )
         self._count(metrics)
 
