@@ -34,6 +34,7 @@ from gateway.plugin.settings import Count, Duration, Settings, expected
 from gateway.plugin.statuses import Statuses, statuses_of
 from gateway.services.queue import Item, Queue
 from gateway.services.queue.delivery import (
+    NOT_IN_FORCE,
     Delivered,
     Failed,
     Hopeless,
@@ -230,7 +231,7 @@ class Deliverer:
                 self._hold is not None
             ):  # kept, as what is under way counts; but what this one says of it holds no longer
                 self._hold.thing.forget(self)
-            return "not_in_force"
+            return NOT_IN_FORCE
         if self._left_at is not None:
             self._left_at = None
             self._limit()
@@ -284,7 +285,7 @@ class Deliverer:
             async with asyncio.timeout(self.settings.deadline):
                 return await self._exchange(request)
         except LookupError:
-            return Untried("not_in_force")
+            return Untried(NOT_IN_FORCE)
         except TimeoutError:
             return Failed(error="delivery_timeout", detail="no whole answer within `deadline`", ill=True)
         except GatewayError as error:  # the answer's body broke off

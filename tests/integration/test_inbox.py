@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -235,6 +236,13 @@ async def test_two_workers_accept_and_one_delivers(tmp_path: Path, backend: Back
     assert await process.metric("queue_up") == 1
     queue = (await process.tell("/readyz"))["queue"]
     assert (queue["ok"], queue["stranded"]) == (True, {})
+    backend.delay = 0.05
+    more = names("x", 40)
+    for start in range(0, 40, 10):
+        assert set(await send(process.url, *more[start : start + 10])) == {202}
+    (owner,) = [each["pid"] for each in (await process.tell("/workers"))["workers"] if each["worker"] == 0]
+    os.kill(owner, signal.SIGKILL)  # the one that delivers: it is started again, and goes on
+    await until(lambda: backend.bodies == {*sent, *more})
 
 
 async def test_a_reload_changes_where_it_goes_and_a_route_that_is_gone_shows(

@@ -4,6 +4,18 @@ from gateway.services.queue.delivery.outcome import Delivered, Failed, Hopeless,
 from gateway.services.queue.delivery.pump import Pump, Terms
 from gateway.services.queue.delivery.schedule import Schedule
 from gateway.services.queue.delivery.throttle import Throttle
-from gateway.services.queue.delivery.watch import Watch
+from gateway.services.queue.delivery.watch import NOT_IN_FORCE, Watch
 
-__all__ = ["Delivered", "Failed", "Hopeless", "Outcome", "Pump", "Schedule", "Terms", "Throttle", "Untried", "Watch"]
+__all__ = [
+    "NOT_IN_FORCE",
+    "Delivered",
+    "Failed",
+    "Hopeless",
+    "Outcome",
+    "Pump",
+    "Schedule",
+    "Terms",
+    "Throttle",
+    "Untried",
+    "Watch",
+]

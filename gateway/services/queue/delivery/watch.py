@@ -8,6 +8,8 @@ from gateway.services.metrics import Metrics
 from gateway.services.queue.contract import Item
 from gateway.services.queue.delivery.outcome import Delivered, Failed, Hopeless, Outcome, Untried
 
+NOT_IN_FORCE: Final = "not_in_force"
+"""Why one stands still that is yet to come into force, or has been replaced."""
 LAGS: Final = (0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0, 259_200.0)
 """Bucket bounds in seconds: from at once to after a long weekend."""
 
@@ -37,7 +39,7 @@ class Watch:
         self._lag = metrics.histogram("delivery_lag_seconds", text, labels, bounds=LAGS).child(*self._place)
         text = "Work under way."
         self._in_flight = metrics.gauge("delivery_in_flight", text, labels).child(*self._place)
-        text = "Whether delivery stands still, and why: upstream_ill, circuit_open, no_target, not_in_force, queue."
+        text = "Whether delivery stands still, and why: upstream_ill, circuit_open, no_target, queue."
         self._paused = metrics.gauge("delivery_paused", text, (*labels, "why"), rule="max")
 
     def began(self, item: Item) -> None:
@@ -69,7 +71,8 @@ class Watch:
 
     def paused(self, before: str, why: str) -> None:
         """Delivery stands still for another reason than before; empty: it does not."""
-        if before:
+        # After a reload the one that follows delivers under the same labels; what nobody delivers shows as stranded.
+        if before and before != NOT_IN_FORCE:
             self._paused.child(*self._place, before).set(0)
-        if why:
+        if why and why != NOT_IN_FORCE:
             self._paused.child(*self._place, why).set(1)

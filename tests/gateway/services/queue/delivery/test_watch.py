@@ -75,5 +75,5 @@ def test_why_it_stands_still():
     watch.paused("", "no_target")
     watch.paused("no_target", "circuit_open")
     assert samples(metrics, "paused") == {("no_target",): 0, ("circuit_open",): 1}
-    watch.paused("circuit_open", "")
+    watch.paused("circuit_open", "not_in_force")
     assert samples(metrics, "paused") == {("no_target",): 0, ("circuit_open",): 0}
