@@ -89,7 +89,7 @@ def work_recorded(folder: Path, lines: int, *more: str) -> Record:
             break
     os.killpg(process.pid, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
-    if b"ptrace" in errors or b"not permitted" in errors:
+    if not log.exists() or (b"ptrace" in errors and not log.stat().st_size):
         pytest.skip(f"strace may not look here: {errors.decode().strip()}")
     return parse(log)
 
