@@ -3,7 +3,8 @@
 Every sign of illness (no connection, no answer in time, 429, 502, 503, 504) halves the *share* of concurrency and rate
 that may be used; once the upstream answers again the share grows back over ``recovery`` seconds, so that what has piled
 up does not flatten a service that has just come up. After `PATIENCE` such signs in a row nothing is sent for a while,
-ever longer up to `LONGEST_PAUSE` or the longest wait that its owners allow, then one item at a time to see: what waits does not burn its attempts meanwhile.
+ever longer up to `LONGEST_PAUSE` or the longest wait that its owners allow, then one item at a time to see: what waits
+does not burn its attempts meanwhile.
 """
 
 from __future__ import annotations
