@@ -27,8 +27,8 @@ from aiohttp import web
 
 from gateway.admin.answers import as_json, line, problem
 from gateway.plugin.queued import (
-    PARAMETERS,
     attempt_shown,
+    is_everything,
     item_exported,
     item_shown,
     request_shown,
@@ -61,7 +61,7 @@ class Desk:
         router.add_get("/queue", self._with_queue(self._tally))
         router.add_get("/queue/items", self._with_queue(self._list))
         router.add_get("/queue/items/{id}", self._with_queue(self._show))
-        router.add_get("/queue/export", self._with_queue(self._export))
+        router.add_get("/queue/export", self._with_queue(self._export), allow_head=False)
         router.add_post("/queue/replay", self._with_queue(self._replay))
         router.add_post("/queue/purge", self._with_queue(self._purge))
         router.add_post("/queue/erase", self._with_queue(self._erase))
@@ -110,9 +110,14 @@ class Desk:
         try:
             async for item in queue.export(query):
                 await answer.write(line(item_exported(item, await queue.attempts(item.id), self._gateway.masking)))
-        except QueueError as error:
+        except ConnectionResetError:  # whoever read it has left
+            return answer
+        except Exception as error:
             # The head is out: whoever reads must not take a part for the whole.
-            log.error("an export of the queue was cut: %s", error)
+            if isinstance(error, QueueError):
+                log.error("an export of the queue was cut: %s", error)
+            else:
+                log.exception("an export of the queue was cut")
             if request.transport is not None:
                 request.transport.abort()
             raise asyncio.CancelledError from error
@@ -151,7 +156,7 @@ def _selection(request: web.Request, *others: str) -> Query:
 
 def _meant(request: web.Request, *others: str) -> Query:
     query = _selection(request, "all", "dry_run", *others)
-    if not any(name in request.query for name in PARAMETERS if name != "state") and request.query.get("all") != "1":
+    if is_everything(query) and request.query.get("all") != "1":
         raise ValueError("say which items: ids, or parameters such as route; all=1 for everything")
     return query
 
@@ -181,8 +186,8 @@ async def _subject(request: web.Request) -> str:
     if request.content_length is not None and request.content_length > _LONGEST_BODY:
         raise ValueError("a longer body than this needs")
     try:
-        given: Any = json.loads(await request.text())
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        given: Any = json.loads(await request.read())
+    except (ValueError, RecursionError):
         given = None
     subject = given.get("subject") if isinstance(given, dict) else None
     if not isinstance(subject, str) or not subject:

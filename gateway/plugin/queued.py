@@ -42,6 +42,9 @@ def selection(given: Mapping[str, Sequence[str]], now: float) -> Query:
     for name in ("route", "topic", "since", "until", "status", "error"):
         if len(given.get(name, ())) > 1:
             raise ValueError(f"{name} stands more than once")
+    for name, values in given.items():
+        if not all(values):  # of a script whose variable is not set: it must not mean everything
+            raise ValueError(f"{name} is empty")
     ids = tuple(dict.fromkeys(given.get("id", ())))
     if len(ids) > MOST_IDS:
         raise ValueError(f"at most {MOST_IDS} ids at once")
@@ -55,6 +58,11 @@ def selection(given: Mapping[str, Sequence[str]], now: float) -> Query:
         status=_status(given),
         error=_one(given, "error"),
     )
+
+
+def is_everything(query: Query) -> bool:
+    """Whether nothing was said of what is meant; a state alone is nothing in particular."""
+    return query == Query(states=query.states)
 
 
 def _one(given: Mapping[str, Sequence[str]], name: str) -> str:

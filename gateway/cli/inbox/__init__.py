@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -50,13 +51,18 @@ def run(options: argparse.Namespace) -> int:
         if options.action == "restore":
             return copying.restore_file(options)
         return asyncio.run(_run(options))
+    except BrokenPipeError:  # whoever read it has seen enough; the interpreter must not complain of it at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except (Problem, ValueError, QueueError, QueueUrlError) as error:
         print(f"gateway inbox: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"gateway inbox: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"gateway inbox: {where}{error.strerror or error}", file=sys.stderr)
     return 1
 
 
 async def _run(options: argparse.Namespace) -> int:
     async with opened(options.config) as desk:
-        return await _ACTIONS[options.action](desk, options)
+        code = await _ACTIONS[options.action](desk, options)
+        sys.stdout.flush()  # here, where it is known what to do if nobody reads it
+        return code

@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
-from gateway.cli.inbox.desk import Desk, Problem, choosing, chosen_items, is_everything
+from gateway.cli.inbox.desk import Desk, Problem, choosing, chosen_items
+from gateway.plugin.queued import is_everything
 from gateway.services.queue import Query, State
 
 _REPLAYED: Final = frozenset({State.DEAD, State.DONE})

@@ -25,6 +25,7 @@ from gateway.services.clock import Clock
 from gateway.services.masking import Masking
 from gateway.services.queue import Query, Queue
 from gateway.services.queue.opening import open_queue
+from gateway.services.queue.sqlite import path_of
 
 _REPEATED: Final = ("id", "state", "label")
 
@@ -41,10 +42,10 @@ class Desk:
     queue: Queue
     masking: Masking
 
-    def record(self, action: str, details: Mapping[str, Any]) -> None:
+    def record(self, action: str, details: Mapping[str, Any], result: Result = Result.SUCCESS) -> None:
         """Put what was done in the audit trail, if there is one."""
         if self.config.audit is not None:
-            record_command(self.config.audit.options, f"inbox.{action}", "queue", Result.SUCCESS, details)
+            record_command(self.config.audit.options, f"inbox.{action}", "queue", result, details)
 
     def ask_leave(self) -> None:
         """Raises Problem if what has to be recorded cannot be."""
@@ -73,8 +74,8 @@ async def opened(files: Sequence[Path]) -> AsyncIterator[Desk]:
     assert config.stores.durable is not None
     url = config.stores.durable.get_secret_value()
     scheme, _, rest = url.partition("://")
-    if scheme == "sqlite" and not os.path.exists(rest):  # noqa: ASYNC240, PTH110 - nothing else runs on this loop
-        raise Problem(f"nothing was ever kept: there is no {rest}")
+    if scheme == "sqlite" and not path_of(rest).exists():
+        raise Problem(f"nothing was ever kept: there is no {path_of(rest)}")
     queue = await open_queue(url, config.queue.settings(f"{socket.gethostname()}:{os.getpid()}:inbox"), Clock())
     try:
         yield Desk(config, queue, masking_of(config))
@@ -96,14 +97,9 @@ def chosen_items(options: argparse.Namespace) -> Query:
     given: dict[str, Sequence[str]] = {}
     for name in PARAMETERS:
         value = getattr(options, name)
-        if value:
+        if value is not None and value != []:
             given[name] = value if isinstance(value, list) else [value]
     return selection(given, time.time())
-
-
-def is_everything(query: Query) -> bool:
-    """Whether nothing was said of what is meant."""
-    return query == Query() or query == Query(states=query.states)
 
 
 def printable(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ from typing import Any, Final, TextIO
 from gateway.cli.inbox.desk import Desk, Problem, choosing, chosen_items, printable
 from gateway.plugin.queued import attempt_shown, item_exported, item_shown, request_shown, tally_shown, when
 from gateway.plugin.settings import format_duration
+from gateway.services.audit import Result
 from gateway.services.queue import Item
 
 _STEP: Final = 1000
@@ -48,7 +50,7 @@ async def _list(desk: Desk, options: argparse.Namespace) -> int:
     page = await desk.queue.find(chosen_items(options), after=options.after, limit=options.limit)
     if options.json:
         shown = [item_shown(item, desk.masking) for item in page.items]
-        print(json.dumps({"items": shown, "after": page.after}, indent=2, ensure_ascii=False))
+        print(json.dumps({"items": shown, "after": page.after}, indent=2))
         return 0
     for item in page.items:
         print(printable(_line(item, desk)))
@@ -80,7 +82,7 @@ async def _show(desk: Desk, options: argparse.Namespace) -> int:
         "history": [attempt_shown(each, desk.masking, route) for each in attempts],
     }
     if options.json:
-        print(json.dumps(shown, indent=2, ensure_ascii=False))
+        print(json.dumps(shown, indent=2))
         return 0
     for key, value in shown.items():
         if key not in ("request", "history", "last"):
@@ -103,7 +105,7 @@ async def _stats(desk: Desk, options: argparse.Namespace) -> int:
     now = time.time()
     tallies = [tally_shown(each, now) for each in await desk.queue.tally()]
     if options.json:
-        print(json.dumps(tallies, indent=2, ensure_ascii=False))
+        print(json.dumps(tallies, indent=2))
         return 0
     width = max((len(each["topic"]) for each in tallies), default=5)
     print(f"{'topic':{width}}  {'ready':>9} {'leased':>7} {'dead':>9} {'done':>9} {'MB':>9}  oldest")
@@ -117,19 +119,19 @@ async def _stats(desk: Desk, options: argparse.Namespace) -> int:
 async def _export(desk: Desk, options: argparse.Namespace) -> int:
     query = chosen_items(options)
     desk.ask_leave()
-    out, close = _opened(options.output)
-    number = 0
+    number, result = 0, Result.FAILED
     try:
-        async for item in desk.queue.export(query):
-            line = item_exported(item, await desk.queue.attempts(item.id), desk.masking)
-            out.write(json.dumps(line, ensure_ascii=False) + "\n")
-            number += 1
-            if not number % _STEP:
-                _tell(f"{number} items")
-                await asyncio.sleep(0)
-    finally:
-        close()
-    desk.record("export", {"items": number, "query": str(query)})
+        with _written(options.output) as out:
+            async for item in desk.queue.export(query):
+                line = item_exported(item, await desk.queue.attempts(item.id), desk.masking)
+                out.write(json.dumps(line) + "\n")  # in ASCII, which steers no terminal
+                number += 1
+                if not number % _STEP:
+                    _tell(f"{number} items")
+                    await asyncio.sleep(0)
+        result = Result.SUCCESS
+    finally:  # what is out is out, though it was cut
+        desk.record("export", {"items": number, "query": str(query)}, result)
     print(f"{number} items", file=sys.stderr)
     return 0
 
@@ -139,12 +141,25 @@ def _tell(text: str) -> None:
         print(f"\r{text}", end="", file=sys.stderr, flush=True)
 
 
-def _opened(path: Path | None) -> tuple[TextIO, Callable[[], None]]:
+@contextlib.contextmanager
+def _written(path: Path | None) -> Iterator[TextIO]:
+    """Where to write. A file appears when it is whole, and is its owner's, whoever could read one before."""
     if path is None:
-        return sys.stdout, sys.stdout.flush
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    out = os.fdopen(descriptor, "w", encoding="utf-8")
-    return out, out.close
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    if path.exists() and not path.is_file():  # a pipe, or a device
+        with path.open("w", encoding="utf-8") as out:
+            yield out
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            yield out
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 ACTIONS: Final[dict[str, Callable[[Desk, argparse.Namespace], Awaitable[int]]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from dataclasses import dataclass
@@ -80,13 +81,17 @@ class Backups:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self, kept: Openable, plan: Plan) -> None:
+        made = 0.0
         while True:
             copies = await asyncio.to_thread(found, plan.folder)
             self.last = max(copies, default=0.0)
-            wait = self.last + plan.every - self._clock.time() if copies else 0.0
+            # One that was just made counts even where the folder cannot be listed, or somebody took it away.
+            wait = max(self.last, made) + plan.every - self._clock.time() if self.last or made else 0.0
             if wait > 0:
                 await self._clock.sleep(min(wait, plan.every))
-            elif not await self._copy(kept, plan):
+            elif await self._copy(kept, plan):
+                made = self.last
+            else:
                 await self._clock.sleep(min(AGAIN, plan.every))
 
     async def _copy(self, kept: Openable, plan: Plan) -> bool:
@@ -123,8 +128,9 @@ def found(folder: Path) -> dict[float, Path]:
         for path in folder.iterdir():
             name = _NAME.fullmatch(path.name)
             if name is not None:
-                copies[datetime.strptime(name[1], _FORMAT).replace(tzinfo=UTC).timestamp()] = path
-    except (OSError, ValueError):
+                with contextlib.suppress(ValueError):  # digits that are no date
+                    copies[datetime.strptime(name[1], _FORMAT).replace(tzinfo=UTC).timestamp()] = path
+    except OSError:
         return {}
     return copies
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -136,6 +137,37 @@ async def test_an_export_that_fails_is_cut_and_not_ended(desk: Gateway) -> None:
         await desk.ask("GET", "/queue/export")
 
 
+async def test_who_reads_an_export_may_leave(desk: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    await desk.fill()
+    left, ended = asyncio.Event(), asyncio.Event()
+    whole = desk.held
+
+    async def export(query: Any) -> AsyncIterator[Any]:
+        try:
+            async for item in whole.export(query):
+                yield item
+                await left.wait()
+                while True:
+                    yield item
+        finally:
+            ended.set()
+
+    desk.held = SimpleNamespace(export=export, attempts=whole.attempts)
+    async with desk.session.get(f"{desk.url}/queue/export") as answer:
+        assert await answer.content.readany()
+        answer.close()
+    left.set()
+    await asyncio.wait_for(ended.wait(), 60)
+    await asyncio.sleep(0)
+    assert not caplog.records
+
+
+async def test_a_body_in_no_charset_there_is(desk: Gateway) -> None:
+    await desk.fill()
+    headers = {"Content-Type": "application/json; charset=nonsense"}
+    assert await desk.ask("POST", "/queue/erase", data=b'{"subject": "alice"}', headers=headers) == (200, {"items": 2})
+
+
 @pytest.mark.parametrize(
     ("path", "states"),
     [
@@ -175,6 +207,10 @@ async def test_a_purge_and_an_erasure(desk: Gateway) -> None:
         pytest.param("POST", "/queue/replay?all=1&rate=0", None, 400, id="a rate of nothing"),
         pytest.param("POST", "/queue/replay?all=1&dry_run=yes", None, 400, id="a word in the place of 1"),
         pytest.param("POST", "/queue/purge", None, 400, id="a purge of nothing in particular"),
+        pytest.param("POST", "/queue/purge?route=", None, 400, id="a purge of a route that was left out"),
+        pytest.param("POST", "/queue/replay?route=&status=503", None, 400, id="a replay of one that was left out"),
+        pytest.param("HEAD", "/queue/export", None, 405, id="the head of an export"),
+        pytest.param("POST", "/queue/erase", b"[" * 4000, 400, id="an erasure by what has no end"),
         pytest.param("GET", "/queue/purge?all=1", None, 405, id="a change by GET"),
         pytest.param("POST", "/queue/erase", b"alice", 400, id="an erasure without JSON"),
         pytest.param("POST", "/queue/erase", b'{"subject": ""}', 400, id="an erasure of nobody"),

@@ -31,6 +31,9 @@ class Gateway:
         self.audit = HeldAudit(Metrics(), Masking())
         self.asked: list[str] = []
 
+    async def queue(self) -> Any:
+        raise RuntimeError
+
     async def snapshots(self) -> list[Any]:
         return []
 
@@ -112,6 +115,15 @@ async def test_who_is_turned_away_is(asked: Gateway, address: str, method: str, 
     (event,) = asked.audit.events
     assert (event.result, event.actor, event.resource) == ("refused", "", path)
     assert asked.asked == []
+
+
+async def test_what_carries_data_out_is_recorded_or_not_done(asked: Gateway, address: str):
+    assert await ask(address, "GET", "/queue/export?state=dead") == 404  # there is no queue here
+    (event,) = asked.audit.events
+    assert (event.action, event.details["query"]) == ("queue.export", {"state": "dead"})
+    asked.audit.broken = "No space left on device"
+    assert await ask(address, "GET", "/queue/export") == 503
+    assert await ask(address, "GET", "/queue/items") == 404
 
 
 async def test_nothing_is_changed_that_cannot_be_recorded(asked: Gateway, address: str):

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from gateway.plugin.queued import attempt_shown, item_exported, item_shown, request_shown, selection, tally_shown, when
+from gateway.plugin.queued import (
+    PARAMETERS,
+    attempt_shown,
+    item_exported,
+    item_shown,
+    request_shown,
+    selection,
+    tally_shown,
+    when,
+)
 from gateway.services.masking import Masking
 from gateway.services.queue import Attempt, Item, Query, State, Tally
 from gateway.services.queue.message import VERSION, KeptRequest
@@ -166,3 +175,9 @@ def test_an_attempts_detail_is_masked_again() -> None:
 def test_a_tally_in_json() -> None:
     assert tally_shown(Tally("t", ready=1, dead=2, size=3, oldest=NOW - 60), NOW)["oldest_seconds"] == 60.0
     assert tally_shown(Tally("t"), NOW)["oldest_seconds"] == 0.0
+
+
+@pytest.mark.parametrize("name", [*PARAMETERS])
+def test_a_parameter_without_a_value_means_nothing_rather_than_everything(name):
+    with pytest.raises(ValueError, match=f"{name} is empty"):
+        selection({name: [""]}, 0.0)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.services.queue import Draft, Queue
+from gateway.cli.inbox import looking
+from gateway.services.queue import Draft, Queue, QueueUnavailable
 
 BODY = b'{"id": "evt_1", "password": "s3cr3t"}'
 
@@ -93,3 +94,47 @@ def test_an_export_has_the_original_bytes_and_belongs_to_its_owner(inbox: Any, t
     assert base64.b64decode(lines[0]["request"]["body"]) == BODY
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert len(inbox("export")[1].splitlines()) == 4
+
+
+def test_an_export_in_the_place_of_an_old_file_is_its_owners_too(inbox: Any, tmp_path: Path) -> None:
+    inbox.fill()
+    target = tmp_path / "dead.jsonl"
+    target.write_text("old")
+    target.chmod(0o644)
+    assert inbox("export", "-o", str(target))[0] == 0
+    assert (stat.S_IMODE(target.stat().st_mode), len(target.read_text().splitlines())) == (0o600, 4)
+
+
+def test_of_an_export_that_fails_nothing_is_taken_for_the_whole(
+    inbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.fill()
+    target = tmp_path / "dead.jsonl"
+
+    def fails(*_: object) -> None:
+        raise QueueUnavailable("disk I/O error")
+
+    monkeypatch.setattr(looking, "item_exported", fails)
+    code, _, err = inbox("export", "-o", str(target))
+    assert (code, "disk I/O error" in err) == (1, True)
+    assert [path.name for path in tmp_path.iterdir() if "dead" in path.name] == []
+
+
+def test_json_steers_no_terminal_either(inbox: Any) -> None:
+    async def put(queue: Queue) -> None:
+        await queue.put(Draft("t", b"x", labels={"route": "r", "event": "\x9b2J\u202eevil"}))
+
+    inbox.on_queue(put)
+    for words in (["list", "--json"], ["export"]):
+        _, out, _ = inbox(*words)
+        assert out.isascii()
+        shown = json.loads(out)
+        assert shown.get("items", [shown])[0]["labels"]["event"] == "\x9b2J\u202eevil"
+
+
+def test_a_path_with_a_blank_is_found(inbox: Any) -> None:
+    inbox.fill()
+    inbox.file.write_text(inbox.file.read_text().replace("/kept/queue.db", "/kept%20here/queue.db"))
+    assert "kept here" in inbox("stats")[2]
+    inbox.path.parent.rename(inbox.path.parent.with_name("kept here"))
+    assert inbox("stats")[0] == 0

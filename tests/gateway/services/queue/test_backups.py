@@ -11,6 +11,7 @@ import pytest
 from gateway.services.clock import Clock, ManualClock
 from gateway.services.metrics import Metrics
 from gateway.services.queue import Draft, QueueUnavailable
+from gateway.services.queue import backups as backups_module
 from gateway.services.queue.backups import Backups, Plan, found, prune
 from gateway.services.queue.opening import QueueSettings, open_queue
 
@@ -101,6 +102,26 @@ async def test_a_reload_that_changes_nothing_begins_nothing_anew(tmp_path: Path,
     await clock.elapse(2 * HOUR)
     assert len(queue.made) == 1
     assert backups.snapshot() is None
+    await backups.close()
+
+
+@pytest.mark.parametrize("name", ["queue-20261399T000000Z.db", ""])
+async def test_a_folder_that_tells_nothing_is_not_filled_with_copies(
+    tmp_path: Path, until: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, queue = ManualClock(), Copied()
+    if name:
+        (tmp_path / name).touch()
+    else:  # it can be written, and not read
+        monkeypatch.setattr(backups_module, "found", lambda _folder: {})
+    backups = Backups(clock, Metrics())
+    backups.tend(queue, Plan(tmp_path, HOUR, keep=2))
+    await until(lambda: queue.made and clock._sleepers)
+    assert len(queue.made) == 1
+    await clock.elapse(HOUR - 1)
+    assert len(queue.made) == 1
+    await clock.elapse(1)
+    await until(lambda: len(queue.made) == 2)
     await backups.close()
 
 
