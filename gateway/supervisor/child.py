@@ -17,7 +17,7 @@ from typing import Any, Final
 from gateway.config.model import Config
 from gateway.services.unhandled import catch_the_rest
 from gateway.supervisor.control import Line
-from gateway.supervisor.outlets import begin_own_log
+from gateway.supervisor.outlets import begin_own_log, end_own_log
 from gateway.supervisor.worker import Worker
 
 log = logging.getLogger("gateway.worker")
@@ -42,7 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     import uvloop  # noqa: PLC0415 - a worker under a supervisor is never on Windows
 
-    uvloop.run(_Child(options).run())
+    try:
+        uvloop.run(_Child(options).run())
+    finally:
+        end_own_log()
     return 0
 
 

@@ -25,7 +25,14 @@ from gateway.services.metrics import Metrics, Snapshot, alone
 from gateway.services.queue import Queue
 from gateway.services.unhandled import Unhandled, catch_the_rest, merged
 from gateway.supervisor.effective import effective_routes
-from gateway.supervisor.outlets import abandon_own_log, begin_own_log, commit_own_log, prepare_own_log, reopen_own_log
+from gateway.supervisor.outlets import (
+    abandon_own_log,
+    begin_own_log,
+    commit_own_log,
+    end_own_log,
+    prepare_own_log,
+    reopen_own_log,
+)
 from gateway.supervisor.processes import Processes
 from gateway.supervisor.witness import Witness
 from gateway.supervisor.workforce import InProcess, Workforce
@@ -305,8 +312,7 @@ def run(paths: Sequence[Path], loaded: Loaded) -> int:
     try:
         return _loop_runner()(_serve(paths, loaded))
     finally:
-        for handler in logging.getLogger().handlers:
-            handler.flush()
+        end_own_log()
 
 
 def _loop_runner() -> Callable[[Any], int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from gateway.config.logs import Layout, Log, LogSink, identity_of, secrets_of
@@ -124,6 +125,12 @@ class Outlets:
             *self._closing, *(asyncio.to_thread(sink.close) for sink in self._open.values()), return_exceptions=True
         )
 
+    def end(self) -> None:
+        """As `close`, without a loop and at once for all."""
+        sinks, self._open = list(self._open.values()), {}
+        with ThreadPoolExecutor(max_workers=len(sinks) or 1) as pool:
+            list(pool.map(Sink.close, sinks))
+
 
 def _together(sinks: Sequence[Sink]) -> Outlet | None:
     return None if not sinks else sinks[0] if len(sinks) == 1 else Fan(sinks)
@@ -211,6 +218,11 @@ async def abandon_own_log() -> None:
 def reopen_own_log() -> None:
     """Begin new files of this process's own log."""
     _own.reopen()
+
+
+def end_own_log() -> None:
+    """Write what is left, as the last thing that a process does; a sink that is stuck is given up after `PATIENCE`."""
+    _own.end()
 
 
 def own_log_lost() -> int:

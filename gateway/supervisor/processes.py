@@ -42,6 +42,9 @@ RELAY_TIME: Final = 1.0
 SHORTEST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 """Seconds."""
+END_TIME: Final = 20.0
+"""Seconds for a worker to end, beside what the collector of traces may have: more than it gives to a tracker, a sink
+of the access log and one of its own log that are all stuck, so that none of them costs what another would take."""
 
 
 class _Child:
@@ -316,21 +319,23 @@ class Processes:
         """End every worker: asked first, then killed. Idempotent."""
         self._closing = True
         self._close_sockets()
-        await asyncio.gather(*(_end(child) for child in self._children))
+        tracing = self._loaded.config.tracing
+        patience = END_TIME + (tracing.batch.flush if tracing is not None else 0.0)
+        await asyncio.gather(*(_end(child, patience) for child in self._children))
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._durable.close()
 
 
-async def _end(child: _Child) -> None:
+async def _end(child: _Child, patience: float) -> None:
     process = child.process
     if child.line is not None:
         child.line.close()  # a worker whose line ends, ends
     if process is None or process.returncode is not None:
         return
     try:
-        async with asyncio.timeout(ASK_TIME):
+        async with asyncio.timeout(patience):
             await process.wait()
     except TimeoutError:
         process.kill()

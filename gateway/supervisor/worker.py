@@ -289,8 +289,8 @@ class Worker:
         await self.abandon()
         await self.succession.close()
         await self.services.close()
-        await asyncio.to_thread(self.unhandled.close)
-        await self._outlets.close()
+        # Together: a tracker that is dead must not take the time that a log needs.
+        await asyncio.gather(asyncio.to_thread(self.unhandled.close), self._outlets.close())
         await settle_own_log()
 
 

@@ -21,6 +21,7 @@ _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 Processor = Callable[[dict[str, Any]], dict[str, Any] | None]
 """Changes a line, or drops it by returning None. Must not log; if it raises, its line is withheld."""
 WITHHELD: Final = "a line was withheld: a log processor failed on it"
+UNWRITABLE: Final = "a line was withheld: it cannot be written"
 
 
 class LineFormatter(logging.Formatter):
@@ -90,6 +91,7 @@ class SinkHandler(logging.Handler):
         self.sink = sink
         self.shares = dict(shares or {})
         self._failed_before = 0
+        self._unwritable = 0
 
     @property
     def processors(self) -> tuple[Processor, ...]:
@@ -98,12 +100,15 @@ class SinkHandler(logging.Handler):
 
     @property
     def failures(self) -> int:
-        """Lines that a processor failed on, so far."""
-        return self._failed_before + (self.formatter.failures if isinstance(self.formatter, LineFormatter) else 0)
+        """Lines that a processor failed on or that could not be made, so far."""
+        return self._failed_before + self._unwritable + self._of_formatter()
+
+    def _of_formatter(self) -> int:
+        return self.formatter.failures if isinstance(self.formatter, LineFormatter) else 0
 
     def take(self, formatter: LineFormatter) -> None:
         """Write lines this way from now on; in one step, so that no line of another thread goes past its processors."""
-        self._failed_before = self.failures
+        self._failed_before += self._of_formatter()
         self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -118,8 +123,16 @@ class SinkHandler(logging.Handler):
             self.sink.write((text + "\n").encode("utf-8", "replace"))
             if record.levelno >= logging.WARNING:
                 self.sink.hurry()
-        except Exception:  # noqa: BLE001 - logging's own rule: a line that fails must not raise where it was written
-            self.handleError(record)
+        except Exception as error:  # noqa: BLE001 - logging's own rule: a line that fails must not raise where it was written
+            # Not `handleError`: it would print what the line was made of, which nothing has masked.
+            self._unwritable += 1
+            self._say(record, error)
+
+    def _say(self, record: logging.LogRecord, error: Exception) -> None:
+        """Where the line that cannot be written came from, so that it can be mended."""
+        line = {"ts": _stamp(record), "level": record.levelname.lower(), "logger": record.name, "msg": UNWRITABLE}
+        line |= {"error": type(error).__name__, "at": f"{record.pathname.rpartition('/')[2]}:{record.lineno}"}
+        self.sink.write(_encode(line) + b"\n")
 
     def flush(self) -> None:
         self.sink.flush()

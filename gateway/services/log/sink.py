@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import logging
 import os
 import select
@@ -147,15 +148,21 @@ class Sink:
         while not self._closed:
             self._wake.wait(INTERVAL)
             self._wake.clear()
-            self.flush()
+            self._write()
             with contextlib.suppress(OSError):
                 self.tick()
+        self._write()  # here and not in `close`, which must not be held up by a sink that is stuck only now
 
     def tick(self) -> None:
         """Called by the thread some ten times a second, after it has written."""
 
     def flush(self) -> None:
-        """Write what has gathered; blocks."""
+        """Write what has gathered; blocks, but does not wait for a sink that was given up when it was closed."""
+        thread = self._thread
+        if not self._closed or thread is None or not thread.is_alive() or thread is threading.current_thread():
+            self._write()
+
+    def _write(self) -> None:
         with self._lock:
             self._flush()
         # Not within the lock: whoever ends the log holds logging's own lock while it waits for this one.
@@ -338,8 +345,37 @@ class StreamSink(Sink):
         """Other processes write into the same pipe, which keeps only small writes in one piece."""
 
     def _put(self, data: bytes) -> None:
-        for piece in pieces(data) if self._shared else (data,):
-            write_all(self._descriptor, piece)
+        if not self._shared:
+            write_all(self._descriptor, data)
+            return
+        with alone(self._descriptor):
+            for piece in pieces(data):
+                write_all(self._descriptor, piece)
+
+
+_PIPES: Final[dict[tuple[int, int], threading.Lock]] = {}
+"""Of this process, for pipes that several of its sinks write into."""
+
+
+@contextlib.contextmanager
+def alone(descriptor: int) -> Iterator[None]:
+    """While no other sink, of this process or of another worker, writes into the same pipe.
+
+    A traceback is longer than what a pipe takes in one piece, and a line of another worker would land in its middle.
+    The lock goes when its process dies. Who shares the pipe and knows nothing of it (a child's own output) may still
+    come in between.
+    """
+    found = os.fstat(descriptor)
+    with _PIPES.setdefault((found.st_dev, found.st_ino), threading.Lock()):
+        locked = False
+        with contextlib.suppress(OSError):  # a system that locks no pipes
+            fcntl.lockf(descriptor, fcntl.LOCK_EX)
+            locked = True
+        try:
+            yield
+        finally:
+            if locked:
+                fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
 def pieces(data: bytes) -> Iterator[bytes]:

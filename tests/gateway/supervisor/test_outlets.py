@@ -22,6 +22,7 @@ from gateway.supervisor.outlets import (
     abandon_own_log,
     begin_own_log,
     commit_own_log,
+    end_own_log,
     own_log_lost,
     prepare_own_log,
     reopen_own_log,
@@ -190,6 +191,15 @@ async def test_an_own_log_that_cannot_be_opened(tmp_path: Path) -> None:
     logging.getLogger("gateway.x").warning("here")
     module._own.outlet.flush()  # type: ignore[union-attr]
     assert said(tmp_path / "a") == ["here"]
+
+
+@pytest.mark.usefixtures("own")
+async def test_the_own_log_ends_with_its_last_line(tmp_path: Path) -> None:
+    begin_own_log(Log(to=tuple(files(tmp_path, "a"))))
+    logging.getLogger("gateway").info("the last")
+    end_own_log()
+    end_own_log()
+    assert json.loads((tmp_path / "a").read_text())["msg"] == "the last"
 
 
 async def test_where_nobody_configured_a_log_none_is_opened(tmp_path: Path) -> None:

@@ -141,16 +141,27 @@ def test_stderr_unless_said_otherwise():
     handler.sink.close()
 
 
-def test_a_record_that_cannot_be_formatted_ends_nothing(capsys):
+class Unspeakable:
+    def __str__(self):
+        raise ValueError("s3cret")
+
+
+def test_a_record_that_cannot_be_written_ends_nothing_and_shows_nothing(capsys):
     sink = Memory()
-    handler = SinkHandler(sink)
-    handler.setFormatter(JsonFormatter())
-    handler.handle(record("%d", "no number"))
-    handler.handle(record("fine"))
-    handler.flush()
-    assert b"fine" in b"".join(sink.written)
-    assert "no number" in capsys.readouterr().err
+    configure("info", sink)
+    log = logging.getLogger("gateway.reload")
+    log.info("%d", "s3cret")
+    log.info("odd", extra={"what": Unspeakable()})
+    log.info("fine")
+    lost = application_lost()
+    process([])
     sink.close()
+    lines = [json.loads(line) for line in b"".join(sink.written).splitlines()]
+    assert [line["msg"] for line in lines] == [application.UNWRITABLE, application.UNWRITABLE, "fine"]
+    assert [line.get("error") for line in lines] == ["TypeError", "ValueError", None]
+    assert lines[0]["at"].startswith("test_application.py:")
+    assert "s3cret" not in str(lines) + "".join(capsys.readouterr())
+    assert (lost, application_lost()) == (2, 2)
 
 
 def test_what_stands_in_a_log_file_is_lines(tmp_path):

@@ -146,6 +146,49 @@ def test_lines_of_several_processes_on_one_pipe_stay_whole() -> None:
     assert all(len(set(line)) <= 1 for line in lines)
 
 
+LONG = """
+import os, sys
+from gateway.services.log import StreamSink
+first, second = StreamSink(1), StreamSink(os.dup(1))
+for number in range(60):
+    first.write(sys.argv[1].encode() * 30_000 + b"\\n")
+    second.write(sys.argv[1].encode() * 50 + b"\\n")
+    first.hurry()
+first.close()
+second.close()
+"""
+
+
+def test_lines_that_are_longer_than_a_pipe_takes_in_one_piece_stay_whole_too() -> None:
+    reading, writing = os.pipe()
+    workers = [subprocess.Popen([sys.executable, "-c", LONG, letter], stdout=writing) for letter in "abc"]
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        lines = pipe.read().splitlines()
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    assert sorted(map(len, lines)) == [50] * 180 + [30_000] * 180
+    assert all(len(set(line)) == 1 for line in lines)
+
+
+def test_the_end_of_a_process_does_not_wait_for_a_sink_that_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    go = threading.Event()
+
+    class Stuck(Sink):
+        def _put(self, data: bytes) -> None:
+            go.wait()
+
+    sink = Stuck()
+    sink.write(b"x\n")
+    sink.close()
+    ended = threading.Thread(target=sink.flush, daemon=True)  # as `logging.shutdown` does it
+    ended.start()
+    ended.join(10)
+    held_up = ended.is_alive()
+    go.set()
+    assert not held_up
+
+
 class Failing(Sink):
     """Fails as it is told."""
 
