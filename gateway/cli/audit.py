@@ -20,6 +20,7 @@ import dataclasses
 import json
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -165,7 +166,9 @@ def _note_verified(folder: Path, verdict: Verdict) -> None:
     told = {"at": round(time.time(), 3), "ok": verdict.ok, "seq": verdict.last, "hash": verdict.hash}
     with contextlib.suppress(OSError):
         draft = folder / f".{files.VERIFIED}.{os.getpid()}"
-        draft.write_text(json.dumps(told))
+        draft.unlink(missing_ok=True)
+        with files.made(draft, 0o644) as out:  # follows no link, as somebody else may own the folder
+            out.write(json.dumps(told).encode())
         draft.replace(folder / files.VERIFIED)
 
 
@@ -205,19 +208,23 @@ def _filter(options: argparse.Namespace, trail: TrailOptions) -> Filter:
 
 
 def _export(options: argparse.Namespace, trail: TrailOptions) -> int:
-    count, number = Count(), 0
+    count, number, result = Count(), 0, Result.ABORTED
     wanted = _filter(options, trail)
-    with _opened(options.output) as out, _progress("read") as progress:
-        if options.format == "csv":
-            out.write(csv_head())
-        for line, record in read_records(trail.path, Keys(trail.secrets), wanted, count):
-            number += 1
-            out.write(csv_row(record) if options.format == "csv" else line.decode("utf-8", "replace") + "\n")
-            if progress is not None and not number % _STEP:
-                progress(count.bytes, count.total)
+    try:
+        with _opened(options.output) as out, _progress("read") as progress:
+            if options.format == "csv":
+                out.write(csv_head())
+            for line, record in read_records(trail.path, Keys(trail.secrets), wanted, count):
+                number += 1
+                out.write(csv_row(record) if options.format == "csv" else line.decode("utf-8", "replace") + "\n")
+                if progress is not None and not number % _STEP:
+                    progress(count.bytes, count.total)
+            out.flush()
+        result = Result.SUCCESS
+    finally:  # who stops it half-way has seen half
+        if options.path is None and (number or result is Result.SUCCESS):
+            _record_export(options, trail, number, result)
     print(f"{number} records", file=sys.stderr)
-    if options.path is None:
-        _record_export(options, trail, number)
     if count.broken:
         print(
             f"gateway audit: {count.broken} lines are not what was written; `gateway audit verify` says more",
@@ -232,16 +239,19 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # one that was there may be for others to read
+        os.fchmod(descriptor, 0o600)
+        os.ftruncate(descriptor, 0)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
         yield out
 
 
-def _record_export(options: argparse.Namespace, trail: TrailOptions, number: int) -> None:
+def _record_export(options: argparse.Namespace, trail: TrailOptions, number: int, result: Result) -> None:
     """Looking into the trail is an access to what it holds."""
     names = ("since", "until", "route", "principal", "tenant", "resource", "kind", "result", "format")
     asked = {f"filter_{name}": value for name in names if (value := getattr(options, name))}
-    record_command(trail, "audit.export", str(trail.path), Result.SUCCESS, {**asked, "records": number})
+    record_command(trail, "audit.export", str(trail.path), result, {**asked, "records": number})
 
 
 def _tail(options: argparse.Namespace, trail: TrailOptions) -> int:

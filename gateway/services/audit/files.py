@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from gateway.services.audit.chain import HEAD_SIZE, Head, Keys, unpack_head
 
@@ -50,6 +50,12 @@ def locked(descriptor: int, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
         yield
     finally:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def made(path: Path, mode: int) -> BinaryIO:
+    """A new file to write to. Raises FileExistsError where something stands under this name, even a link; OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    return os.fdopen(descriptor, "wb")
 
 
 def is_open_as(descriptor: int, path: Path) -> bool:

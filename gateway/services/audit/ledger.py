@@ -9,6 +9,7 @@ there was taken away: the chain goes on from the head, so that the gap stays for
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -67,7 +68,8 @@ class Ledger:
             if self._descriptor < 0:
                 if self.head is None:  # later a folder that is gone is one that somebody took away, or not mounted
                     self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-                self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.FILE_MODE)
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._descriptor = os.open(path, flags, files.FILE_MODE)
                 self._hand_over(self._descriptor)
             with files.locked(self._descriptor):
                 if files.is_open_as(self._descriptor, path):
@@ -125,28 +127,37 @@ class Ledger:
             os.close(self._file)
             self._file = -1
         new = not (self.folder / name).exists()
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.open(self.folder / name, flags, files.FILE_MODE)
-        self._name = name
         self._hand_over(self._file)
+        self._name = name
         if new and self._fsync:
             _sync_folder(self.folder)
 
     def _hand_over(self, descriptor: int) -> None:
-        """What a command of root's begins belongs to the gateway, or the gateway could not go on with it."""
+        """What a command of root's begins belongs to the gateway, or the gateway could not go on with it.
+
+        Never a file that has another name elsewhere: that would be a gift to whoever may write to the folder.
+        """
         if os.geteuid() == 0:
-            owner = self.folder.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            owner, opened = self.folder.stat(), os.fstat(descriptor)
+            if opened.st_uid != owner.st_uid:
+                if opened.st_nlink > 1:
+                    raise PermissionError(errno.EPERM, "a file of the trail has another name, too")
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def _begins(self, name: str, chain_id: str) -> Event:
         return _note("begin", name, Result.SUCCESS, {"chain": chain_id, "format": FORMAT})
 
     def _write_head(self, head: Head) -> None:
         data = chain.pack_head(head, self._keys)
+        before = os.fstat(self._descriptor).st_size
         if os.pwrite(self._descriptor, data, 0) != len(data):
             raise OSError("the head was written in part")
-        if os.fstat(self._descriptor).st_size != len(data):
+        if before != len(data):
             os.ftruncate(self._descriptor, len(data))
+            if self._fsync:  # later ones are written in place, and a power cut leaves one or the other
+                os.fsync(self._descriptor)
 
     # -- where the chain ends ----------------------------------------------------------------------------------
 
@@ -191,10 +202,15 @@ class Ledger:
         fresh = Head(chain=secrets.token_hex(8), seq=0, hash=chain.ZERO, file="", size=0)
         if not names and not raw:
             if mine is None:
+                self._write_head(fresh)  # before any record, so that a head that is missing was taken away
                 return fresh
             self._gap("the whole trail is gone", mine.seq, 0)
             return msgspec.structs.replace(fresh, chain=mine.chain, seq=mine.seq, hash=mine.hash)
-        self._say("repair", files.HEAD, Result.FAILED, {"why": "unreadable" if raw else "missing"})
+        # What it was is for who verifies, perhaps with a key that is not among these.
+        told: dict[str, Any] = {"why": "unreadable" if raw else "missing", "known": mine is not None}
+        if raw.isascii() and len(raw) <= chain.HEAD_SIZE:
+            told["was"] = raw.decode().rstrip()
+        self._say("repair", files.HEAD, Result.FAILED, told)
         if mine is not None:
             fresh = msgspec.structs.replace(fresh, chain=mine.chain)
         for name in reversed(names):
@@ -269,20 +285,21 @@ class Ledger:
         path = self.folder / name
         aside = self.folder / f"rejected-{name[:10]}-{size}.bin"
         digest, length, torn = hashlib.sha256(), 0, True
-        with path.open("rb") as file, aside.open("wb") as kept:
-            os.fchmod(kept.fileno(), files.FILE_MODE)
+        aside.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "r+b") as file, files.made(aside, files.FILE_MODE) as kept:
             file.seek(size)
             while part := file.read(chain.LONGEST):
                 digest.update(part)
                 length += len(part)
                 torn = torn and b"\n" not in part and length < chain.LONGEST
                 kept.write(part)
+            os.ftruncate(descriptor, size)
         told = {"why": "torn" if torn else "no records of the chain", "bytes": length, "sha256": digest.hexdigest()}
         if torn:
             aside.unlink()
         else:
             told["kept"] = aside.name
-        os.truncate(path, size)
         self._say("repair", name, Result.SUCCESS if torn else Result.FAILED, told)
 
     def _say(self, action: str, resource: str, result: Result, details: dict[str, Any]) -> None:

@@ -42,7 +42,8 @@ COLUMNS: Final = (
 """Of CSV; what has no column is in ``more``, as JSON."""
 LATE: Final = 2
 """Days that a record may be written after what it tells of: long exchanges, trails that could not be written."""
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""The last four are the full-width forms of the first, which some spreadsheets take for them."""
 
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode

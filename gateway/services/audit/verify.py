@@ -201,9 +201,18 @@ class _Look:
                 self.verdict.chain = str(told.get("chain", ""))
         if action == "remove":
             self._vouched.add((told.get("last_seq", 0), told.get("last_hash", "")))
-        elif action in ("repair", "gap", "lost") and len(self.verdict.notes) < MOST:
+        elif action == "repair" and told.get("known") is False and not self._was_before(told.get("was"), link.seq):
+            what = f"the head was {told.get('why')} when this was written: whether records before it were cut off"
+            self.verdict.say(name, number, f"{what} cannot be told", link.seq)
+        if action in ("repair", "gap", "lost") and len(self.verdict.notes) < MOST:
             kept = {key: value for key, value in told.items() if key not in ("kind", "actor", "instance")}
             self.verdict.notes.append({"file": name, "line": number, "seq": link.seq, **kept})
+
+    def _was_before(self, was: Any, seq: int) -> bool:
+        """A head that a gateway could not read was one for these keys, and nothing is missing up to there."""
+        data = str(was or "").encode().ljust(chain.HEAD_SIZE - 1) + b"\n"
+        head = chain.unpack_head(data, self._keys)
+        return head is not None and head.chain == self.verdict.chain and head.seq < seq
 
     def _meet(self, name: str, number: int, link: Link, offset: int) -> None:
         head = self._stands.head

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,30 @@ def test_an_export_as_csv_is_the_owners(trail: Path, tmp_path: Path):
     assert [row["seq"] for row in rows] == ["1", "2", "3", "4"]
     assert rows[3]["status"] == "403"
     assert "<principal:" in rows[3]["actor"]
+
+
+def test_an_export_over_a_file_that_others_may_read(trail: Path, tmp_path: Path):
+    out = tmp_path / "out.jsonl"
+    out.write_text("x" * 100_000)
+    out.chmod(0o644)
+    assert main(["audit", "export", "-o", str(out)]) == 0
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert out.read_bytes() + day(trail).read_bytes().splitlines(keepends=True)[-1] == day(trail).read_bytes()
+
+
+def test_an_export_that_is_cut_short_is_recorded_all_the_same(trail: Path):
+    assert main(["audit", "export", "-o", "/dev/full"]) == 1
+    told = json.loads(day(trail).read_bytes().splitlines()[-1])
+    assert (told["action"], told["result"], told["records"]) == ("audit.export", "aborted", 4)
+
+
+def test_the_note_of_a_verification_follows_no_link(trail: Path, tmp_path: Path):
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    (trail / f".verified.json.{os.getpid()}").symlink_to(victim)
+    assert main(["audit", "verify"]) == 0
+    assert victim.read_text() == "untouched"
+    assert json.loads((trail / "verified.json").read_text())["ok"] is True
 
 
 def test_an_export_of_what_was_changed_ends_with_1(trail: Path, capsys: Any):

@@ -214,7 +214,58 @@ def test_a_head_that_is_gone_is_made_anew_and_told(place: Any, harm: str):
     place.write(1)
     note = told(place)[4]
     assert (note["seq"], note["action"], note["resource"], note["why"]) == (5, "repair", "head", harm)
-    assert place.verify().ok
+    (found,) = place.verify().breaks
+    assert str(found).startswith(f"2026-11-21.jsonl:5: the head was {harm} when this was written")
+
+
+def test_a_tail_cut_off_with_its_head_is_found_though_a_gateway_went_on(place: Any):
+    """Without a key anybody could do it who writes to the disk, and with one, too."""
+    place.write(5)
+    place.rewrite(place.lines()[:3])
+    place.head.unlink()
+    place.write(2)
+    assert not place.verify().ok
+    place.now += 86400
+    place.write(1)
+    assert not place.verify().ok
+
+
+@pytest.mark.parametrize("name", [pytest.param("head", id="the head"), pytest.param("2026-11-21.jsonl", id="a day")])
+def test_links_are_not_followed(place: Any, tmp_path: Path, name: str):
+    """Who owns the folder must not have root's commands write, or give away, what lies elsewhere."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    (place.folder / name).symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        place.write(1)
+    assert victim.read_bytes() == b"untouched"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_with_another_name_is_not_given_away(place: Any, tmp_path: Path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"")
+    os.chown(place.folder, 12345, 12345)
+    os.link(victim, place.head)
+    with pytest.raises(PermissionError):
+        place.write(1)
+    assert victim.stat().st_uid == 0
+    place.head.unlink()
+    place.write(1)
+    assert place.head.stat().st_uid == place.file().stat().st_uid == 12345
+
+
+def test_what_is_put_aside_follows_no_link(place: Any, tmp_path: Path):
+    place.write(2)
+    size = place.file().stat().st_size
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    (place.folder / f"rejected-2026-11-21-{size}.bin").symlink_to(victim)
+    with place.file().open("ab") as file:
+        file.write(b"no record\n")
+    place.write(1)
+    assert victim.read_bytes() == b"untouched"
+    assert (place.folder / f"rejected-2026-11-21-{size}.bin").read_bytes() == b"no record\n"
 
 
 def test_a_head_that_vanishes_under_a_running_writer(place: Any):
@@ -367,7 +418,7 @@ def test_records_are_forced_to_the_disk_before_the_head_tells_of_them(place: Any
     monkeypatch.setattr(module.os, "fdatasync", lambda fd: (calls.append("sync"), sync(fd))[1])
     monkeypatch.setattr(module.os, "pwrite", lambda *given: (calls.append("head"), pwrite(*given))[1])
     place.write(2, ledger)
-    assert calls == ["sync", "head"]
+    assert calls == ["head", "sync", "head"], "one of no record at the very beginning"
 
 
 # -- retention -----------------------------------------------------------------------------------------------------

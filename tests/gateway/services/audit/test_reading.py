@@ -89,7 +89,7 @@ def test_csv_has_a_column_for_each_and_the_rest_as_json():
     assert json.loads(told["more"]) == {"claims": {"sub": "x"}}
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "\uff20SUM"])
 def test_no_spreadsheet_takes_a_text_for_a_formula(text: str):
     (row,) = csv.reader(io.StringIO(csv_row({"resource": text, "duration_ms": -1.5})))
     told = dict(zip(COLUMNS, row, strict=True))
