@@ -1,9 +1,11 @@
 # `make run` and `make test` need Python 3.11 or newer with pip, make, and nothing else: each sets up .venv the first time and
-# whenever pyproject.toml has changed. Another Python: `make test PYTHON=python3.13`. More for pytest: `make test ARGS="-k route"`.
+# whenever pyproject.toml has changed. Another Python: `make test PYTHON=python3.13`. More for pytest: `make test ARGS="-k route"`;
+# so many tests at a time: JOBS=4, one after the other with JOBS=0.
 
 PYTHON      ?= python3
 VENV        ?= .venv
 ARGS        ?=
+JOBS        ?= 2
 DEMO_PORT   ?= 9000
 GATEWAY_URL ?= http://127.0.0.1:8080
 
@@ -22,7 +24,7 @@ run: $(VENV)/.run ## start the gateway with gateway.yaml in front of a small dem
 	@$(PY) -m gateway.demo --port $(DEMO_PORT) --front $(GATEWAY_URL) -- $(BIN)/gateway run gateway.yaml
 
 test: $(VENV)/.dev ## run the tests (without those of `make crash` and `make soak`)
-	@$(PY) -m pytest -q $(ARGS)
+	@$(PY) -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, its formatter, and mypy in strict mode
 	@$(PY) -m ruff check .
