@@ -13,22 +13,27 @@ from typing import Any, Final
 
 from gateway.errors import PayloadTooLarge
 from gateway.http import Body, Handler, Request, Response
+from gateway.http.delivery import delivery_of
 from gateway.http.reserved import ReservedFields
 from gateway.plugin import Context, Endpoint, Plugin, Stage
+from gateway.plugin.delivery import ATTEMPT, DELIVERY_ID, EVENT_ID, RECEIVED_AT
 from gateway.services.queue import Draft, Queue, QueueError
 from gateway.services.queue.message import clean, kept_of
 from plugins.respond_async.desk import METHODS, Desk, as_json
 from plugins.respond_async.job import Ticket, digest, new_secret, progress_secret
 from plugins.respond_async.prefer import Preference, preference_of
-from plugins.respond_async.runner import PROGRESS, Runner
+from plugins.respond_async.runner import PROGRESS, Runner, subject_of
 from plugins.respond_async.settings import RespondAsyncSettings, doubts
 
 __all__ = ["RespondAsync", "RespondAsyncSettings"]
 
-RESERVED: Final = ReservedFields([PROGRESS])
+RESERVED: Final = ReservedFields([PROGRESS, EVENT_ID, DELIVERY_ID, ATTEMPT, RECEIVED_AT])
+"""A target that believes them of a delivery must not get a client's own where it is asked at once."""
 LABEL: Final = 200
 LOOK: Final = 0.1
-"""Seconds between two looks whether an answer that is waited for is there."""
+"""Seconds until the first look whether an answer that is waited for is there; then ever longer, up to `SELDOM`."""
+SELDOM: Final = 1.0
+"""Thousands may wait, and each look reads the queue."""
 
 
 class RespondAsync(Plugin[RespondAsyncSettings]):
@@ -42,7 +47,7 @@ class RespondAsync(Plugin[RespondAsyncSettings]):
         self._without = frozenset([name.lower() for name in settings.drop])
         self._held: Queue | None = None
         self._runner = Runner(context, settings)
-        self._desk = Desk(context, settings.path, settings.poll, settings.keep_result, self._queue)
+        self._desk = Desk(context, settings, self._queue)
         family = context.metrics.counter(
             "respond_async_requests_total",
             "Calls that could be put off: accepted, answered at once after all, or not put off as the queue failed.",
@@ -73,6 +78,8 @@ class RespondAsync(Plugin[RespondAsyncSettings]):
         return self._held
 
     async def __call__(self, request: Request, proceed: Handler) -> Response:
+        if delivery_of(request) is not None:  # who made it a delivery waits for the answer, and told the client already
+            return await proceed(request)
         RESERVED.take_out(request)
         if request.method not in self._methods or request.upgrade:
             return await proceed(request)
@@ -111,9 +118,8 @@ class RespondAsync(Plugin[RespondAsyncSettings]):
             "progress": digest(told),
         }
         kept = kept_of(kept_request, body, self.context.clock.time(), without=self._without)
-        subject = request.principal.id if request.principal is not None else ""
         receipt = await self._queue().put(
-            Draft(self.context.topic, kept.pack(), labels=labels, subject=clean(subject) or None)
+            Draft(self.context.topic, kept.pack(), labels=labels, subject=subject_of(request.principal))
         )
         return Ticket(receipt.id, secret)
 
@@ -121,8 +127,10 @@ class RespondAsync(Plugin[RespondAsyncSettings]):
         """The answer, if it comes within the time that the client would wait."""
         clock = self.context.clock
         until = clock.now() + min(preference.wait or 0.0, self.settings.max_wait)
+        pause = LOOK
         while clock.now() < until:
-            await clock.sleep(min(LOOK, until - clock.now()))
+            await clock.sleep(min(pause, until - clock.now()))
+            pause = min(pause * 1.25, SELDOM)
             try:
                 result = await self._desk.result(ticket)
             except QueueError:

@@ -18,8 +18,10 @@ from gateway.http.query import parameters
 from gateway.plugin import Context
 from gateway.plugin.queued import when
 from gateway.services.queue import Item, Query, Queue, QueueError, State
+from gateway.services.queue.message import Unreadable, unpack
 from plugins.respond_async.job import Result, Ticket, matches, read_ticket, unpack_result
-from plugins.respond_async.runner import cancelled_name, progress_name, result_name
+from plugins.respond_async.runner import cancelled_name, progress_name, result_name, subject_of
+from plugins.respond_async.settings import RespondAsyncSettings
 
 METHODS: Final = frozenset({"GET", "DELETE", "POST"})
 _WORDS: Final = {State.READY: "waiting", State.WAITING: "waiting", State.LEASED: "running", State.DEAD: "failed"}
@@ -45,11 +47,13 @@ class JobsUnavailable(GatewayError):
 class Desk:
     """Answers for all calls that were put off, whichever route they came on."""
 
-    def __init__(self, context: Context, path: str, poll: int, keep: float, queue: Callable[[], Queue]) -> None:
+    def __init__(self, context: Context, settings: RespondAsyncSettings, queue: Callable[[], Queue]) -> None:
         self._context = context
-        self._path = path
-        self._poll = poll
-        self._keep = keep
+        self._path = settings.path
+        self._poll = settings.poll
+        self._keep = settings.keep_result
+        # Until it is not tried again, whatever becomes of the try that is under way.
+        self._remembered = settings.keep_result + settings.retry.max_age + settings.deadline
         self._queue = queue
 
     def url(self, ticket: Ticket) -> str:
@@ -76,7 +80,12 @@ class Desk:
             where = f"{self.url(ticket)}&result=1"
             shown = {"id": str(ticket), "status": "done", "finished": when(result.finished), "result": where}
             return as_json(303, shown, ("Location", where))
-        item = await self._item(ticket, "job")
+        try:
+            item = await self._item(ticket, "job")
+        except JobUnknown:
+            if await self.result(ticket) is None:
+                raise
+            return await self._show(ticket, whole=whole)  # it ended between the two looks
         if whole:
             raise JobUnknown(reason="no result yet")
         return as_json(200, await self._state(ticket, item), *self._again(item))
@@ -107,7 +116,8 @@ class Desk:
         return result
 
     async def _item(self, ticket: Ticket, label: str) -> Item:
-        item = await self._queue().get(ticket.item)
+        found = (await self._queue().find(Query(ids=[ticket.item]), limit=1)).items  # its payload may be large
+        item = found[0] if found else None
         if item is None or not item.topic.startswith("respond_async/"):
             raise JobUnknown(reason="none of this id")
         if not matches(ticket.secret, item.labels.get(label, "")):
@@ -119,7 +129,7 @@ class Desk:
         queue = self._queue()
         if await self.result(ticket) is None:
             item = await self._item(ticket, "job")
-            await queue.keep(cancelled_name(item.id), b"1", self._keep)
+            await queue.keep(cancelled_name(item.id), b"1", self._remembered)
             await queue.purge(Query(ids=[item.id]))
         await queue.forget(result_name(ticket.item))
         await queue.forget(progress_name(ticket.item))
@@ -132,7 +142,12 @@ class Desk:
         route = item.labels.get("route")
         if "message" in told:
             told["message"] = self._context.masking.text(told["message"], route)
-        await self._queue().keep(progress_name(item.id), json.dumps(told).encode(), self._keep)
+        whole = await self._queue().get(item.id)
+        if whole is None:
+            raise JobUnknown(reason="none of this id")
+        await self._queue().keep(
+            progress_name(item.id), json.dumps(told).encode(), self._keep, subject=_subject(whole.payload)
+        )
         return Response(204)
 
 
@@ -142,6 +157,14 @@ def _ticket(request: Request, name: str) -> Ticket:
     if ticket is None:
         raise JobUnknown(reason="no ticket, or one that is none")
     return ticket
+
+
+def _subject(payload: bytes | None) -> str | None:
+    """Whose call it is: what a target tells of it goes with it."""
+    try:
+        return subject_of(unpack(payload or b"").request().principal)
+    except Unreadable:
+        return None
 
 
 def _progress(body: bytes) -> dict[str, Any]:

@@ -80,6 +80,8 @@ class Result(msgspec.Struct, array_like=True):
     body: bytes
     finished: float
     """Seconds since the epoch."""
+    replays: int = 0
+    """How often the call had been replayed by hand when this came of it."""
 
     def pack(self) -> bytes:
         """As `unpack_result` reads it."""
@@ -99,10 +101,10 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Result).decode
 
 
-def result_of(response: Response, body: bytes, owner: str, finished: float) -> Result:
+def result_of(response: Response, body: bytes, owner: str, finished: float, replays: int = 0) -> Result:
     """What is kept of an answer, without what is about the connection it came on."""
     fields = [(name, value) for name, value in response.fields if KINDS[name] not in _LEFT_OUT]
-    return Result(VERSION, owner, response.status, response.reason, fields, body, finished)
+    return Result(VERSION, owner, response.status, response.reason, fields, body, finished, replays)
 
 
 def unpack_result(value: bytes) -> Result | None:

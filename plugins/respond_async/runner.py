@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.errors import PayloadTooLarge, UpstreamError
-from gateway.http import Request, Response
+from gateway.http import Principal, Request, Response
 from gateway.http.delivery import delivery_of
 from gateway.plugin import Context
 from gateway.plugin.delivery import Deliverer, drained
 from gateway.services.queue import Item, Queue, QueueError
 from gateway.services.queue.delivery import Delivered, Failed, Hopeless, Outcome, Untried
-from gateway.services.queue.message import Unreadable, unpack
-from plugins.respond_async.job import result_of
+from gateway.services.queue.message import Unreadable, clean, unpack
+from plugins.respond_async.job import result_of, unpack_result
 from plugins.respond_async.settings import RespondAsyncSettings
 
 IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
@@ -38,6 +38,11 @@ def progress_name(item: str) -> str:
     return f"respond_async/progress/{item}"
 
 
+def subject_of(principal: Principal | None) -> str | None:
+    """Whose data a call and its answer hold."""
+    return clean(principal.id) or None if principal is not None else None
+
+
 def _begun_name(item: Item) -> str:
     return f"respond_async/begun/{item.id}/{item.replays}"
 
@@ -59,8 +64,8 @@ class Runner(Deliverer):
         queue = self._queue
         assert queue is not None
         try:
-            if await queue.kept(result_name(item.id)) is not None:
-                return Delivered()  # its answer came, and the one who had made it died before it could say so
+            if await self._is_over(queue, item):
+                return Delivered()
             once = not _repeatable(item)
             if once and await queue.kept(_begun_name(item)) is not None:
                 return Hopeless(error="interrupted", detail=_INTERRUPTED)
@@ -74,6 +79,14 @@ class Runner(Deliverer):
         if once and isinstance(outcome, Failed):
             return Hopeless(outcome.status, outcome.error, outcome.detail)
         return outcome
+
+    async def _is_over(self, queue: Queue, item: Item) -> bool:
+        """Nobody wants it, or its answer came and the one who had made it died before it could say so."""
+        if await queue.kept(cancelled_name(item.id)) is not None:
+            return True
+        value = await queue.kept(result_name(item.id))
+        result = unpack_result(value) if value is not None else None
+        return result is not None and result.replays == item.replays
 
     def _dress(self, request: Request, item: Item, event_id: str, arrived: float) -> None:
         super()._dress(request, item, event_id, arrived)
@@ -107,9 +120,12 @@ class Runner(Deliverer):
         item = await queue.get(delivery.item)
         if item is None or await queue.kept(cancelled_name(delivery.item)) is not None:
             return
-        made = result_of(response, body, item.labels.get("job", ""), self.context.clock.time())
-        subject = request.principal.id if request.principal is not None else None
-        await queue.keep(result_name(item.id), made.pack(), self._async.keep_result, subject=subject or None)
+        made = result_of(response, body, item.labels.get("job", ""), self.context.clock.time(), item.replays)
+        subject = subject_of(request.principal)
+        await queue.keep(result_name(item.id), made.pack(), self._async.keep_result, subject=subject)
+        # It may have been cancelled, or its subject erased, while this was written.
+        if await queue.get(item.id) is None or await queue.kept(cancelled_name(item.id)) is not None:
+            await queue.forget(result_name(item.id))
 
 
 def _repeatable(item: Item) -> bool:

@@ -7,9 +7,12 @@ import pytest
 
 from gateway.errors import ConnectFailed, FirstByteTimeout, Forbidden, NoTarget
 from gateway.http import Response
+from gateway.http.delivery import Delivery, note_delivery
 from gateway.services.queue import Query, QueueUnavailable
+from gateway.services.queue.message import unpack
 from gateway.testing import answering, exchange, opened, ports, request
 from plugins.respond_async import RespondAsync
+from plugins.respond_async.runner import progress_name
 
 LATER = [("Prefer", "respond-async")]
 
@@ -358,3 +361,128 @@ async def test_while_the_queue_is_away_it_says_so():
         url = (await asked.plugin(call())).headers["Location"]
         asked.given.work.broken = True
         assert await asked.refused(url) == "jobs_unavailable"
+
+
+async def test_what_was_cancelled_under_way_is_not_tried_again():
+    calls, gate = [], asyncio.Event()
+
+    async def target(asked):
+        calls.append(asked.method)
+        await gate.wait()
+        return Response(503)
+
+    settings = {"keep_result": "1s", "retry": {"schedule": ["2h", "2h"]}}
+    async with Running(target, settings) as asked:
+        url = (await asked.plugin(call("PUT"))).headers["Location"]
+        await asked.given.clock.elapse(1)
+        assert (await asked.ask(url, "DELETE"))[0] == 204
+        gate.set()
+        await asked.given.clock.elapse(1)
+        await asked.given.clock.elapse(8000)
+        assert calls == ["PUT"]
+        assert (await asked.given.work.find(Query())).items == []
+
+
+@pytest.mark.parametrize(
+    "how", [pytest.param("DELETE", id="by its client"), pytest.param("erase", id="with its subject's data")]
+)
+async def test_what_is_gone_while_its_answer_is_written_leaves_none(how):
+    async with Running(answering(200, body="hers")) as asked:
+        work = asked.given.work
+        keep, url = work.keep, ""
+
+        async def kept(name, value, ttl, *, subject=None):
+            if "/result/" in name:
+                await (asked.ask(url, "DELETE") if how == "DELETE" else work.erase("alice"))
+            await keep(name, value, ttl, subject=subject)
+
+        work.keep = kept
+        url = (await asked.plugin(call(principal="alice"))).headers["Location"]
+        await asked.given.clock.elapse(1)
+        assert await asked.refused(f"{url}&result=1") == "job_unknown"
+        assert await asked.refused(url) == "job_unknown"
+
+
+async def test_what_ends_between_two_looks_is_found():
+    async with Running(answering(201, body="made")) as asked:
+        url = (await asked.plugin(call())).headers["Location"]
+        work = asked.given.work
+        find = work.find
+
+        async def found(query, **more):
+            await asked.given.clock.elapse(1)
+            return await find(query, **more)
+
+        work.find = found
+        assert (await asked.ask(url))[0] == 303
+
+
+async def test_who_asks_how_it_goes_has_no_payload_read():
+    async with Running(answering(200), owner=False) as asked:
+        url = (await asked.plugin(call())).headers["Location"]
+
+        async def get(_id):
+            raise AssertionError
+
+        asked.given.work.get = get
+        assert (await asked.ask(url))[1]["status"] == "waiting"
+
+
+async def test_what_the_target_tells_goes_with_its_subject():
+    async with Running(answering(200), owner=False) as asked:
+        await asked.plugin(call(principal="alice"))
+        (item,) = (await asked.given.work.find(Query())).items
+        kept = unpack((await asked.given.work.get(item.id)).payload)
+        told = f"/.sidegate/jobs?progress={item.id}.{kept.header('Sidegate-Progress')}"
+        assert (await asked.ask(told, "POST", b'{"message": "Alice Smith"}'))[0] == 204
+        assert await asked.given.work.kept(progress_name(item.id)) is not None
+        await asked.given.work.erase("alice")
+        assert await asked.given.work.kept(progress_name(item.id)) is None
+
+
+async def test_an_operators_replay_makes_the_call_again():
+    bodies = ["first", "second"]
+
+    async def target(_asked):
+        return Response(200, body=bodies.pop(0).encode())
+
+    async with Running(target, {"keep": "1h"}) as asked:
+        url = (await asked.plugin(call("PUT"))).headers["Location"]
+        await asked.given.clock.elapse(1)
+        assert (await asked.ask(f"{url}&result=1"))[1] == b"first"
+        assert await asked.given.work.replay(Query()) == 1
+        await asked.given.clock.elapse(1)
+        assert (await asked.ask(f"{url}&result=1"))[1] == b"second"
+
+
+@pytest.mark.parametrize("name", ["Sidegate-Event-Id", "Sidegate-Delivery-Id", "Sidegate-Attempt", "Sidegate-Progress"])
+async def test_a_client_writes_nothing_that_only_a_delivery_carries(name):
+    target = answering(200)
+    await exchange(RespondAsync, {}, request("POST", "/", body="x", headers={name: "7"}), target, ports=ports())
+    assert name not in target.request.headers
+
+
+async def test_what_another_plugin_delivers_is_made_at_once_and_as_it_says():
+    given, target = ports(owner=False), answering(200)
+    asked = request("POST", "/", body="x", headers=[*LATER, ("Sidegate-Event-Id", "evt_1")])
+    note_delivery(asked, Delivery("other", 2))
+    response = await exchange(RespondAsync, {"always": True}, asked, target, ports=given)
+    assert (response.status, target.request.headers["Sidegate-Event-Id"]) == (200, "evt_1")
+
+
+async def test_who_waits_for_long_looks_ever_more_seldom():
+    async with Running(answering(200), {"max_wait": "5m"}, owner=False) as asked:
+        looks = 0
+        kept = asked.given.work.kept
+
+        async def counted(name):
+            nonlocal looks
+            looks += 1
+            return await kept(name)
+
+        asked.given.work.kept = counted
+        waiting = asyncio.ensure_future(asked.plugin(call(headers=[("Prefer", "respond-async, wait=100")])))
+        for _ in range(1100):
+            await asked.given.clock.elapse(0.1)
+        assert (await waiting).status == 202
+        assert 90 <= looks <= 130
