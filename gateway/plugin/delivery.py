@@ -273,7 +273,7 @@ class Deliverer:
         note_delivery(request, Delivery(item.id, item.attempts + 1, item.topic))
         self._dress(request, item, kept.event_id, kept.arrived)
         told = {"sidegate.delivery": item.id, "sidegate.delivery.attempt": item.attempts + 1}
-        name = f"deliver {self.context.topic}"
+        name = f"deliver {self.context.route}"
         with self.context.tracing.work(name, kept.trace, route=self.context.route, attributes=told) as work:
             request.trace = work.traceparent
             outcome = await self._try(request)

@@ -3,9 +3,9 @@
 from gateway.services.tracing.export import Exporter, available
 from gateway.services.tracing.options import Collector, Options, RouteTracing
 from gateway.services.tracing.span import Kind, Span
-from gateway.services.tracing.trace import Trace, current
+from gateway.services.tracing.trace import Trace, Work, current
 from gateway.services.tracing.tracer import Tracer
-from gateway.services.tracing.tracing import Tracing, Work
+from gateway.services.tracing.tracing import Tracing
 
 __all__ = [
     "Collector",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from random import getrandbits, random
 from time import monotonic_ns, time_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import Source
 from gateway.http import Exchange, Request
@@ -23,6 +23,20 @@ _FAULTS: Final = frozenset({Source.UPSTREAM, Source.INTERNAL})
 def span_id() -> bytes:
     """16 hex digits, never all zero."""
     return b"%016x" % (getrandbits(64) | 1)
+
+
+class Work:
+    """Something that was put off and is done now; see `gateway.services.tracing.Tracing.work`."""
+
+    __slots__ = ("attributes", "error", "traceparent")
+
+    def __init__(self, traceparent: bytes) -> None:
+        self.attributes: dict[str, Any] = {}
+        """Of the span; for what is not known when it begins."""
+        self.traceparent = traceparent
+        """For ``Request.trace`` of what is sent."""
+        self.error = ""
+        """Set to the code of what it failed with."""
 
 
 class Trace:
@@ -49,6 +63,7 @@ class Trace:
         "spans",
         "started",
         "tracer",
+        "work",
     )
 
     def __init__(self, tracer: Tracer, traceparent: bytes, parent: bytes = b"", *, remote: bool = False) -> None:
@@ -72,6 +87,8 @@ class Trace:
         """Of the exchange that dispatched this one."""
         self.request: Request | None = None
         """While it is under way."""
+        self.work: Work | None = None
+        """It is of no exchange, but of this."""
         self.route: str | None = None
         """For whose data it is masked; known at the end."""
         self.started = monotonic_ns()

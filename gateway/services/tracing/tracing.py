@@ -16,24 +16,10 @@ from gateway.services.metrics import Metrics
 from gateway.services.tracing.export import Exporter
 from gateway.services.tracing.options import Options
 from gateway.services.tracing.span import Kind, Span
-from gateway.services.tracing.trace import current
+from gateway.services.tracing.trace import Work, current
 from gateway.services.tracing.tracer import Tracer
 
 log = logging.getLogger("gateway.tracing")
-
-
-class Work:
-    """Something that was put off and is done now; see `Tracing.work`."""
-
-    __slots__ = ("attributes", "error", "traceparent")
-
-    def __init__(self, traceparent: bytes) -> None:
-        self.attributes: dict[str, Any] = {}
-        """Of the span; for what is not known when it begins."""
-        self.traceparent = traceparent
-        """For ``Request.trace`` of what is sent."""
-        self.error = ""
-        """Set to the code of what it failed with."""
 
 
 class Tracing:
@@ -137,8 +123,12 @@ class Tracing:
         if tracer is None:
             yield Work(continue_trace(stored) or make_trace())
             return
+        outer = current.get()
+        if outer is not None and outer.work is not None and not outer.closed and stored[3:35] == outer.id.decode():
+            yield outer.work  # a part of the same work: it has its span
+            return
         trace, traceparent = tracer.linked(stored)
-        work = Work(traceparent)
+        trace.work = work = Work(traceparent)
         trace.route = route
         token = current.set(trace)
         span = Span(name, Kind.CONSUMER, trace.id, trace.span, b"", trace.started + trace.offset)

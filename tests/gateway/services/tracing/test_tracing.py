@@ -85,6 +85,18 @@ async def test_work_is_linked_to_where_it_was_put_off_and_sampled_as_that_was(tr
     assert (second.error, second.attributes["error.type"]) == (True, "connect_failed")
 
 
+async def test_a_part_of_a_work_is_no_work_of_its_own(tracing, span_collector):
+    await tracing.prepare(options(span_collector.url, ratio=1.0))
+    tracing.commit()
+    with tracing.work("deliver", STORED) as work, tracing.work("deliver", work.traceparent.decode()) as part:
+        part.attributes = {"sidegate.route": "shop"}
+        assert part.traceparent == work.traceparent
+    (span,) = await span_collector.until(1)
+    await tracing.close()
+    assert len(span_collector.spans) == 1
+    assert (span.links, span.attributes["sidegate.route"]) == ([(STORED[3:35], STORED[36:52])], "shop")
+
+
 async def test_log_lines_within_a_trace_have_its_ids_and_others_have_not(tracing, caplog):
     await tracing.prepare(options())
     tracing.commit()
