@@ -14,7 +14,7 @@ def test_names(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "X Y", "X:", "X\r\nY", "Ä", "a/b", *FRAMING, "Content-Length", "TRANSFER-ENCODING"]
+    "name", ["", "X Y", "X:", "X\r\nY", "Ä", "a/b", *sorted(FRAMING), "Content-Length", "TRANSFER-ENCODING"]
 )
 def test_names_that_are_refused(name):
     with pytest.raises(ValidationError):
