@@ -89,6 +89,8 @@ class Head:
         given = headers.get(_REQUEST_ID) if self.objection is None else None
         self.id = accepted_request_id(given) if given else ""
         self.parent: str | None = headers.get(_TRACEPARENT)
+        if self.parent is not None and len(headers.getall(_TRACEPARENT)) > 1:
+            self.parent = None  # Trace Context §3.2: of several nobody knows which is meant
         self.upgrade = _upgrade(headers.get("Upgrade", "")) if message.upgrade and self.modern else ""
         self.start = self.fields = b""
         self.room = 0

@@ -103,7 +103,8 @@ def _goes_on(request: Request, state: bytes) -> bool:
     trace = request.trace
     if trace is None or state.count(b",") > 31:
         return False
-    return request.headers.get("traceparent", "")[3:35].encode("utf-8", "surrogateescape") == trace[3:35]
+    given = request.headers.getall("traceparent", ())
+    return len(given) == 1 and given[0][3:35].encode("utf-8", "surrogateescape") == trace[3:35]
 
 
 def _check_line(line: str) -> None:

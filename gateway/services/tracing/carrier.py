@@ -21,9 +21,13 @@ _TRACE_ID: Final = istr("X-B3-TraceId")
 _SPAN_ID: Final = istr("X-B3-SpanId")
 _STATE: Final = istr("X-B3-Sampled")
 _FLAGS: Final = istr("X-B3-Flags")
+_LONG_MEMBER: Final = 128
 BAGGAGE_BYTES: Final = 8192
 BAGGAGE_MEMBERS: Final = 64
 """W3C Baggage §3.3.2: what a platform must be able to pass on; more is not looked into."""
+
+STATE_CHARACTERS: Final = 512
+"""Trace Context §3.3.1.5: what must be kept at least of a ``tracestate``."""
 
 MULTI: Final = ("X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "X-B3-Sampled", "X-B3-Flags")
 
@@ -83,6 +87,23 @@ def write_b3(headers: CIMultiDict[str], traceparent: bytes, parent: str, *, seve
     headers["X-B3-TraceId"], headers["X-B3-SpanId"], headers["X-B3-Sampled"] = trace, span, sampled
     if parent:
         headers["X-B3-ParentSpanId"] = parent
+
+
+def tracestate_of(values: Iterable[str]) -> str:
+    """``tracestate``, which may come in several fields (Trace Context §3.3.1); cut between its members."""
+    text = ",".join(values)
+    if len(text) <= STATE_CHARACTERS:
+        return text
+    kept: list[str] = []
+    room = STATE_CHARACTERS + 1
+    for member in text.split(",", 2 * STATE_CHARACTERS):
+        if len(member) > _LONG_MEMBER:  # these go first, says §3.3.1.5
+            continue
+        room -= len(member) + 1
+        if room < 0:
+            break
+        kept.append(member)
+    return ",".join(kept)
 
 
 def baggage_of(values: Iterable[str], wanted: frozenset[str]) -> dict[str, str]:

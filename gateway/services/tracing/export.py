@@ -5,12 +5,15 @@ The SDK is imported when the first configuration asks for traces, and by nobody 
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import logging
 import os
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from gateway.services.mailbox import Mailbox
@@ -22,6 +25,7 @@ from gateway.services.tracing.span import Kind, Span
 log = logging.getLogger("gateway.tracing")
 
 _MODULE: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_", "OTEL_PYTHON_EXPORTER_OTLP_")
 _MOST_VALUES: Final = 32
 """Of an attribute that is a list."""
 
@@ -60,15 +64,17 @@ class Exporter:
         # `tracestate` that is none, which is for clients to write.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         where = self.collector
-        self._exporter = OTLPSpanExporter(
-            where.endpoint,
-            certificate_file=where.ca,
-            client_key_file=where.key,
-            client_certificate_file=where.cert,
-            headers=dict(where.headers),
-            timeout=where.timeout,
-            compression=Compression(where.compression),
-        )
+        with _only_what_is_configured():
+            self._exporter = OTLPSpanExporter(
+                where.endpoint,
+                certificate_file=where.ca,
+                client_key_file=where.key,
+                client_certificate_file=where.cert,
+                headers=dict(where.headers),
+                timeout=where.timeout,
+                compression=Compression(where.compression),
+                session=_session(),
+            )
         self._make = _maker(dict(where.resource))
 
     @property
@@ -86,7 +92,7 @@ class Exporter:
         self._mailbox.put(spans)
 
     def _deliver(self, batch: list[Span]) -> None:
-        made = [self._make(span, self._shown(span)) for span in batch]
+        made = [self._make(span, self._shown(span), self._state(span)) for span in batch]
         taken = self._exporter.export(made).name == "SUCCESS"
         if taken:
             self.sent += len(batch)
@@ -94,10 +100,11 @@ class Exporter:
             self.failed += len(batch)
         if taken == self._failing:
             self._failing = not taken
+            where = self.collector.endpoint.partition("?")[0]
             if taken:
-                log.info("traces are taken again by %s", self.collector.endpoint)
+                log.info("traces are taken again by %s", where)
             else:
-                log.warning("traces are not taken by %s; those that it misses are counted", self.collector.endpoint)
+                log.warning("traces are not taken by %s; those that it misses are counted", where)
 
     def _shown(self, span: Span) -> dict[str, Any]:
         """A span's attributes, masked and cut. Numbers are sizes and statuses."""
@@ -108,6 +115,11 @@ class Exporter:
             if value is not None:
                 shown[name] = self._cut(value)
         return shown
+
+    def _state(self, span: Span) -> str:
+        """Its ``tracestate``: a client's to write. It cannot be shown in part, as vendors read their own in it."""
+        state = span.state
+        return state if not state or self._masking.value("tracestate", state, span.route) == state else ""
 
     def _cut(self, value: Any) -> Any:
         most = self.collector.attribute
@@ -125,6 +137,33 @@ class Exporter:
         if self._exporter is not None and not self._closed:
             self._closed = True
             self._exporter.shutdown()
+
+
+_environment: Final = threading.Lock()
+
+
+@contextmanager
+def _only_what_is_configured() -> Iterator[None]:
+    """While the SDK's variables for exporters are out of its sight.
+
+    It takes header fields, certificates and a session out of OTEL_EXPORTER_OTLP_* and its like where it is given none,
+    so that a secret of another program's collector would be sent to this one. The file alone says where spans go.
+    """
+    with _environment:
+        hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_VARIABLES)}
+        try:
+            yield
+        finally:
+            os.environ.update(hidden)
+
+
+def _session() -> Any:
+    """`requests` puts what a ``.netrc`` has for the host over the Authorization that is configured, unless it is told
+    of another way.
+    """
+    made = importlib.import_module("requests").Session()
+    made.auth = lambda request: request
+    return made
 
 
 def _maker(resource: dict[str, str]) -> Any:
@@ -152,11 +191,11 @@ def _maker(resource: dict[str, str]) -> Any:
     scope = InstrumentationScope("sidegate", version)
     unset, failed = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 
-    def context(span: Span, id: bytes, *, remote: bool) -> SpanContext:  # noqa: A002
-        state = TraceState.from_header([span.state]) if span.state else None
-        return SpanContext(int(span.trace, 16), int(id, 16), remote, TraceFlags(span.flags), state)
+    def context(span: Span, id: bytes, state: str, *, remote: bool) -> SpanContext:  # noqa: A002
+        states = TraceState.from_header([state]) if state else None
+        return SpanContext(int(span.trace, 16), int(id, 16), remote, TraceFlags(span.flags), states)
 
-    def make(span: Span, attributes: dict[str, Any]) -> ReadableSpan:
+    def make(span: Span, attributes: dict[str, Any], state: str) -> ReadableSpan:
         link = span.link
         links = (
             [Link(SpanContext(int(link[3:35], 16), int(link[36:52], 16), True, TraceFlags(int(link[53:55], 16))))]
@@ -165,8 +204,8 @@ def _maker(resource: dict[str, str]) -> Any:
         )
         return ReadableSpan(
             span.name,
-            context(span, span.id, remote=False),
-            context(span, span.parent, remote=span.remote) if span.parent else None,
+            context(span, span.id, state, remote=False),
+            context(span, span.parent, state, remote=span.remote) if span.parent else None,
             whole,
             attributes,
             (),

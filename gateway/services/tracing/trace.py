@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.errors import Source
 from gateway.http import Exchange, Request
 from gateway.services.tracing.attributes import server_attributes, server_name
+from gateway.services.tracing.carrier import tracestate_of
 from gateway.services.tracing.options import RouteTracing
 from gateway.services.tracing.span import Kind, Span
 
@@ -171,8 +172,8 @@ class Trace:
         span.remote = self.remote
         span.attributes = server_attributes(exchange, own, self.tracer.options)
         span.attributes["sidegate.sampled_by"] = why or "outer"
-        if self.remote:
-            span.state = request.headers.get("tracestate", "")[:512]
+        if self.remote and request.headers.get("traceparent", "")[3:35] == self.id.decode():  # else it is another's
+            span.state = tracestate_of(request.headers.getall("tracestate", ()))
         if _failed(exchange):
             error = exchange.error
             span.error = span.attributes["error.type"] = error.code if error is not None else str(exchange.status)

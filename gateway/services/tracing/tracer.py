@@ -84,6 +84,6 @@ def _trusted(request: Request) -> bool:
 def _w3c(request: Request, made: bytes) -> tuple[bytes, bool | None]:
     """The caller's span and whether it samples, if its ``traceparent`` was taken up in ``made``; else nothing."""
     given = request.headers.get(_TRACEPARENT)
-    if given is None or given[3:35] != made[3:35].decode():
+    if given is None or given[3:35] != made[3:35].decode() or len(request.headers.getall(_TRACEPARENT)) > 1:
         return b"", None
     return given[36:52].encode(), bool(int(given[53:55], 16) & 1)

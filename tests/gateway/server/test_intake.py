@@ -68,6 +68,12 @@ def test_behind():
             id="a trace is continued",
         ),
         pytest.param(b"traceparent: nonsense\r\n", ("", None), id="a trace that is none"),
+        pytest.param(
+            b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
+            b"traceparent: 00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+            ("", None),
+            id="two traces",
+        ),
     ],
 )
 async def test_ids(front, headers: bytes, expected: tuple[str, bytes | None]):

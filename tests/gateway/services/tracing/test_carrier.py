@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from gateway.services.tracing.carrier import Given, baggage_of, from_b3, write_b3
+from gateway.services.tracing.carrier import Given, baggage_of, from_b3, tracestate_of, write_b3
 
 T128, T64, S = "463ac35c9f6413ad48485a3953bb6124", "a2fb4a1d1a96d312", "0020000000000001"
 PADDED = "0" * 16 + T64
@@ -86,3 +86,22 @@ def test_what_is_written_is_read_back_and_replaces_what_the_caller_wrote(several
 )
 def test_baggage(values, found):
     assert baggage_of(values, frozenset({"tenant"})) == found
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        pytest.param((), "", id="none"),
+        pytest.param(("a=1,b=2",), "a=1,b=2", id="one field"),
+        pytest.param(("a=1", "b=2"), "a=1,b=2", id="several fields are one list"),
+        pytest.param(("a=1," + "b=" + "x" * 200, "c=" + "y" * 400 + ",d=4"), "a=1,d=4", id="long members go first"),
+        pytest.param(
+            tuple(f"k{n:02}={'v' * 96}" for n in range(9)),
+            ",".join(f"k{n:02}={'v' * 96}" for n in range(5)),
+            id="then the last",
+        ),
+        pytest.param(("," * 100_000,), "," * 512, id="nothing but commas"),
+    ],
+)
+def test_tracestate(values, kept):
+    assert tracestate_of(values) == kept

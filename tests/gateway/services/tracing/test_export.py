@@ -1,5 +1,6 @@
 """What goes to a collector: masked, cut, with its resource; and a collector that is not there."""
 
+import os
 import time
 
 import pytest
@@ -83,6 +84,49 @@ async def test_the_words_of_the_protocol(span_collector):
     assert (told.resource["service.name"], told.resource["region"]) == ("edge", "eu")
     headers, _ = span_collector.batches[0]
     assert (headers["X-Org"], headers["Content-Type"]) == ("7", "application/x-protobuf")
+
+
+async def test_only_the_configuration_says_where_spans_go_and_with_what(span_collector, monkeypatch, tmp_path):
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login l password netrc-s3cret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    elsewhere = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-other=s3cret",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-more=s3cret",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere",
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "/nowhere",
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": "/nowhere",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "deflate",
+        "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER": "nobody",
+    }
+    for name, value in elsewhere.items():
+        monkeypatch.setenv(name, value)
+    made = exporter(span_collector.url, headers=(("Authorization", "Bearer mine"),))
+    assert {name: os.environ.get(name) for name in elsewhere} == elsewhere
+    await sent(made, span_collector, span())
+    headers, _ = span_collector.batches[0]
+    assert (headers["Authorization"], headers["Content-Encoding"]) == ("Bearer mine", "gzip")
+    assert "s3cret" not in str(headers)
+
+
+async def test_a_tracestate_that_must_not_be_shown_is_left_out(span_collector):
+    made = exporter(span_collector.url)
+    one, other = span(), span()
+    one.state, other.state = "congo=t61rcWkgMzE,dd=s:1;p:00f067aa0ba902b7", "a=1,password=s3cret"
+    first, second = await sent(made, span_collector, one, other)
+    assert (first.state, second.state) == ("congo=t61rcWkgMzE,dd=s:1;p:00f067aa0ba902b7", "")
+
+
+async def test_a_key_in_the_collectors_url_stands_in_no_line(span_collector, caplog):
+    import asyncio
+
+    span_collector.status = 404
+    made = Exporter(Collector(f"{span_collector.url}/v1/traces?key=s3cret", interval=0.01), Masking())
+    made.open()
+    made.put([span()])
+    await asyncio.to_thread(made.close)
+    assert ["traces are not taken" in each.getMessage() for each in caplog.records] == [True]
+    assert "s3cret" not in caplog.text
 
 
 @pytest.mark.parametrize("status", [400, 404])
