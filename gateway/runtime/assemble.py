@@ -27,7 +27,7 @@ from gateway.route.rewrite import compile_rewrite
 from gateway.route.split import compile_split
 from gateway.route.table import RouteTable, policy_of
 from gateway.runtime.behind import Behind, LiveDestination, label_of
-from gateway.runtime.route import LiveRoute, condition_of, destination, redirecting
+from gateway.runtime.route import UNROUTED, LiveRoute, condition_of, destination, redirecting
 from gateway.runtime.telemetry import route_tracing
 from gateway.runtime.timed import both, timed, timing, untold
 from gateway.runtime.traced import deciding, observed, plugins_are_traced
@@ -82,6 +82,7 @@ class Assembly:
             self._runtime.routes.append(live)
             pairs.append((live, route.match))
         self._runtime.table = RouteTable(pairs, ignore_case=self._fold)
+        await self._unrouted()
         self._endpoints()
 
     # -- upstreams ---------------------------------------------------------------------------------------------
@@ -116,6 +117,17 @@ class Assembly:
                 upstream.publish(instance.plugin.gate)
         self._runtime.upstreams[name] = upstream
         await upstream.open()
+
+    async def _unrouted(self) -> None:
+        """What no route takes is recorded where all routes are: looking for what is not there is an access, too."""
+        entries = [
+            entry
+            for entry in self._config.defaults.plugins
+            if isinstance(entry, PluginEntry) and registry.find(entry.plugin).audits
+        ]
+        if instances := await self._instances(UNROUTED, entries):
+            links = [self._link(instance) for instance in instances]
+            self._runtime.witnessed = lambda last: compose(links, last, self._runtime.render)
 
     def _composer(self, instances: Sequence[Instance]) -> Callable[[Handler], Handler] | None:
         if not instances:
@@ -261,7 +273,10 @@ class Assembly:
                     raise BuildError(f"{_where(instance)} answers {path} itself, and so does {other}")
                 seen[path] = (instance, endpoint)
                 route = by_name.get(instance.route, runtime.unrouted)
-                handler = compose((), endpoint.handler, runtime.render)
+                # What records the route's requests records these, which never get to its chain.
+                chain = runtime.chains.get(instance.route, ())
+                links = [self._link(each) for each in chain if each.plugin.audits]
+                handler = compose(links, endpoint.handler, runtime.render)
                 runtime.endpoints[path] = (route, handler, endpoint.methods)
 
 

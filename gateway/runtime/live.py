@@ -20,14 +20,12 @@ from gateway.route.table import Found, NotAllowed, RouteTable
 from gateway.runtime.assemble import Assembly, Instance
 from gateway.runtime.behind import Behind, label_of
 from gateway.runtime.logs import log_processors
-from gateway.runtime.route import LiveRoute
+from gateway.runtime.route import UNROUTED, LiveRoute
 from gateway.runtime.services import Services, StoreIdentity
 from gateway.services.tracing import Trace, Tracer, current
 
 log = logging.getLogger("gateway.runtime")
 
-UNROUTED = "-"
-"""The label of exchanges that no route took."""
 _WHOLE = "/*"
 """The path of ``OPTIONS *``. It asks of the gateway and of no route: as several services stand behind it, it answers
 itself, as a final recipient does (RFC 9110 §9.3.7, RFC 9112 §3.2.4)."""
@@ -63,6 +61,8 @@ class Runtime:
         """Route's name → its plugins, outermost first."""
         self.table: RouteTable[LiveRoute] = RouteTable(())
         self.unrouted = LiveRoute(UNROUTED, self._nowhere, services.metrics.route(UNROUTED))
+        self.witnessed: Callable[[Handler], Handler] | None = None
+        """Puts what records requests on all routes around the answer to what no route takes; None if nothing does."""
 
     async def handle(self, request: Request) -> Response:
         """Route and run a request. Raises nothing but cancellation."""
@@ -93,6 +93,8 @@ class Runtime:
                 request.path_params = found.params
             return await route.handler(request)
         except GatewayError as error:
+            if self.witnessed is not None and not isinstance(request.route, LiveRoute):
+                return await self._recorded(self.witnessed, error, request)
             return self.refuse(error, request)
         except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
             return self.refuse(crashed(bug, request), request)
@@ -111,6 +113,15 @@ class Runtime:
         if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
             return self.render(MethodNotAllowed(headers=(("Allow", ", ".join(sorted(methods))),)), request)
         return await handler(request)
+
+    async def _recorded(
+        self, witnessed: Callable[[Handler], Handler], error: GatewayError, request: Request
+    ) -> Response:
+        async def refused(_request: Request) -> Response:
+            raise error
+
+        self.unrouted.enter(request)
+        return await witnessed(refused)(request)
 
     async def _nowhere(self, request: Request) -> Response:
         return self.refuse(RouteNotFound(), request)

@@ -15,7 +15,7 @@ from gateway.config.entry import AnyEntry, PluginEntry
 from gateway.config.model import Config, Route
 from gateway.config.routing import doubts
 from gateway.config.wording import Step
-from gateway.plugin import Plugin
+from gateway.plugin import Mode, Plugin
 from gateway.plugin.tree import Severity
 from gateway.route import unreachable
 
@@ -32,7 +32,9 @@ def findings(config: Config, places: Sequence[int]) -> Iterator[Finding]:
     for place, route in zip(places, config.routes, strict=True):
         for location, why in doubts(route.match):
             yield Finding(("routes", place, "match", *location), why, severity=Severity.WARNING)
-        yield from _orders(entries_of(config, route, place))
+        entries = entries_of(config, route, place)
+        yield from _orders(entries)
+        yield from _twice(entries)
     for name, upstream in config.upstreams.items():
         path: tuple[Step, ...] = ("upstreams", name, "attempt")
         yield from _orders([((*path, index), entry) for index, entry in enumerate(upstream.attempt)])
@@ -64,6 +66,24 @@ def entries_of(config: Config, route: Route, place: int) -> list[Placed]:
         for index, entry in enumerate(entries)
         if id(entry) in effective
     ]
+
+
+def _twice(placed: Sequence[Placed]) -> Iterator[Finding]:
+    """One record for a request is enough; what runs for some requests only may well share them."""
+    always = [
+        path
+        for path, entry in placed
+        if isinstance(entry, PluginEntry)
+        and entry.when is None
+        and entry.mode is not Mode.OFF
+        and registry.find(entry.plugin).audits
+    ]
+    for path in always[1:]:
+        yield Finding(
+            path,
+            "every request is recorded twice, as the list has one before; `without` leaves out that of `defaults`",
+            severity=Severity.WARNING,
+        )
 
 
 def _orders(placed: Sequence[Placed]) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.config.routing import PathMatch
 from gateway.errors import InternalError
@@ -15,6 +15,9 @@ from gateway.route.split import Chooser
 
 if TYPE_CHECKING:
     from gateway.services.metrics import RequestStats, RouteMetrics
+
+UNROUTED: Final = "-"
+"""The label of exchanges that no route took."""
 
 
 class LiveRoute(Route):

@@ -1,12 +1,15 @@
 """A configuration in force: every request is answered, counted once, and under the route that took it."""
 
 import json
+import sys
+import types
 
 import pytest
 
 from gateway.config import load_text
 from gateway.errors import BadRequest
-from gateway.http import Exchange
+from gateway.http import Exchange, Response
+from gateway.plugin import Endpoint, Plugin, Settings
 from gateway.runtime import Services, build
 from gateway.testing import request
 
@@ -152,4 +155,66 @@ async def test_case_makes_no_difference_where_it_is_to_make_none(path, status, r
     assert asked.route.name == route
     assert asked.path == path, "what is forwarded keeps its case"
     await made.close()
+    await services.close()
+
+
+AUDITED = """
+audit: {path: %s, key: 0123456789abcdef}
+defaults: {plugins: [{plugin: audit, with: {headers: [X-Reason]}}]}
+routes:
+  - {name: here, match: {path: /in/, methods: [GET]}, plugins: [{plugin: respond}]}
+  - {name: jobs, match: {path: /jobs/}, plugins: [{plugin: "own:Paged"}, {plugin: respond}]}
+  - {name: silent, match: {path: /silent/}, without: [audit], plugins: [{plugin: "own:Shy"}, {plugin: respond}]}
+"""
+
+
+class Paged(Plugin[Settings]):
+    """Has a page of its own."""
+
+    path = "/page"
+
+    async def __call__(self, request, proceed):
+        return await proceed(request)
+
+    def endpoints(self):
+        async def page(_request):
+            return Response(200)
+
+        return [Endpoint(self.path, page)]
+
+
+class Shy(Paged):
+    path = "/shy"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "route", "recorded"),
+    [
+        pytest.param("GET", "/out", 404, "-", 1, id="no route"),
+        pytest.param("POST", "/in/x", 405, "-", 1, id="another method"),
+        pytest.param("GET", "/in/%zz", 400, "-", 1, id="no path"),
+        pytest.param("GET", "/in/x", 200, "here", 1, id="a route, once"),
+        pytest.param("GET", "/page", 200, "jobs", 1, id="a plugin's own page"),
+        pytest.param("GET", "/shy", 200, "silent", 0, id="a page of a route that is not recorded"),
+    ],
+)
+async def test_where_all_is_recorded_so_is_what_no_route_takes(
+    tmp_path, monkeypatch, method, path, status, route, recorded
+):
+    module = types.ModuleType("own")
+    module.Paged, module.Shy = Paged, Shy
+    monkeypatch.setitem(sys.modules, "own", module)
+    services = Services()
+    runtime = await build(load_text(AUDITED % tmp_path, {}).config, services)
+    runtime.commit()
+    events = []
+    monkeypatch.setattr(services.audit, "record", events.append)
+    asked = request(method, path, headers={"X-Reason": "curious"})
+    response = await runtime.handle(asked)
+    assert (response.status, asked.route.name, runtime.in_flight) == (status, route, 1)
+    asked.finish(Exchange(asked, response, status=status, duration=0))
+    assert [(each.facts["status"], each.route, each.details["headers"]) for each in events] == [
+        (status, route, {"X-Reason": "curious"})
+    ] * recorded
+    await runtime.close()
     await services.close()

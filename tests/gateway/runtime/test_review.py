@@ -27,6 +27,18 @@ def problems(text: str) -> list[Problem]:
     [
         pytest.param("- {name: r, upstream: a, plugins: [{plugin: size_limit}]}\n", [], id="nothing"),
         pytest.param(
+            "- {name: r, upstream: a, plugins: [{plugin: audit}, {plugin: audit, id: more}]}\n"
+            "audit: {path: /tmp/audit, key: 0123456789abcdef}\n",
+            [("4:53", Severity.WARNING, "routes[0].plugins[1]", "recorded twice")],
+            id="two that record every request",
+        ),
+        pytest.param(
+            "- {name: r, upstream: a, plugins: [{plugin: audit}, {plugin: audit, id: m, when: {methods: [PUT]}}]}\n"
+            "audit: {path: /tmp/audit, key: 0123456789abcdef}\n",
+            [],
+            id="two that share them",
+        ),
+        pytest.param(
             "- {name: r, upstream: a}\n- {name: s, upstream: a}\n",
             [("5:3", Severity.WARNING, "routes[1]", "all that it matches go to 'r' before")],
             id="a route that nothing reaches",
