@@ -89,6 +89,10 @@ class Gateway(Protocol):
         """What every worker's instance of a plugin answers. Raises LookupError."""
         ...
 
+    async def erase(self, subject: str) -> list[dict[str, Any]]:
+        """Of every worker: how much its plugins have ``erased`` of a subject's data, and which have ``failed``."""
+        ...
+
 
 class AdminServer:
     """The admin listener."""

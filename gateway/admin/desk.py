@@ -5,7 +5,8 @@
     GET  /queue/items/ID           one item, its request and its attempts, masked
     POST /queue/replay?…           deliver again; ``rate`` a second, ``dry_run=1`` counts only
     POST /queue/purge?…            delete; ``dry_run=1`` counts only
-    POST /queue/erase              {"subject": …}: delete all that holds its data
+    POST /queue/erase              {"subject": …}: delete all here that holds its data
+    POST /erase                    the same, and what plugins keep of it elsewhere: kept answers, caches
     GET  /queue/export?…           JSON Lines with the original bytes
 
 What items are chosen by stands in `gateway.plugin.queued.PARAMETERS`. What changes something wants to know what is
@@ -65,6 +66,7 @@ class Desk:
         router.add_post("/queue/replay", self._with_queue(self._replay))
         router.add_post("/queue/purge", self._with_queue(self._purge))
         router.add_post("/queue/erase", self._with_queue(self._erase))
+        router.add_post("/erase", self._erase_everywhere)
 
     def _with_queue(self, answer: Answering) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answered(request: web.Request) -> web.StreamResponse:
@@ -143,6 +145,26 @@ class Desk:
 
     async def _erase(self, queue: Queue, request: web.Request) -> web.Response:
         return as_json({"items": await queue.erase(await _subject(request))})
+
+    async def _erase_everywhere(self, request: web.Request) -> web.Response:
+        """Whatever cannot be reached is named and the others go on; 503 then, so that it is asked for again."""
+        try:
+            subject = await _subject(request)
+        except ValueError as error:
+            return problem(400, "bad_request", str(error))
+        items, failed = 0, []
+        try:
+            items = await (await self._gateway.queue()).erase(subject)
+        except RuntimeError:  # there is none
+            pass
+        except (QueueError, QueueUrlError) as error:
+            failed.append(f"queue: {error}")
+        except ValueError as error:
+            return problem(400, "bad_request", str(error))
+        told = await self._gateway.erase(subject)
+        failed += [each for worker in told for each in worker["failed"]]
+        kept = sum(worker["erased"] for worker in told)
+        return as_json({"items": items, "answers": kept, "failed": failed}, status=503 if failed else 200)
 
 
 def _selection(request: web.Request, *others: str) -> Query:

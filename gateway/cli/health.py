@@ -16,7 +16,10 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from gateway.config.listener import Admin
 
 USUAL: Final = "http://127.0.0.1:9901/readyz"
 _URL: Final = re.compile(r"(https?)://(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?(/[!-~]*)?")
@@ -24,7 +27,7 @@ _MOST: Final = 1024 * 1024
 """Bytes of an answer that are read."""
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """Whom to ask, and how."""
 
     host: str
@@ -52,7 +55,7 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask; say on stderr why the answer is no."""
-    asked: _Asked | None = options.url or _parse(USUAL)
+    asked: Asked | None = options.url or _parse(USUAL)
     if options.config:
         asked = _configured(options.config)
     if asked is None:
@@ -69,17 +72,17 @@ def run(options: argparse.Namespace) -> int:
     return 1
 
 
-def _parse(text: str) -> _Asked:
+def _parse(text: str) -> Asked:
     if text.startswith("unix:/"):
         path = text.removeprefix("unix:")
-        return _Asked("", 0, socket=path[2:] if path.startswith("///") else path)
+        return Asked("", 0, socket=path[2:] if path.startswith("///") else path)
     found = _URL.fullmatch(text)
     if found is None:
         raise argparse.ArgumentTypeError(f"expected http://host:port/path or unix:/path, got {text!r}")
     tls = found[1] == "https"
     port = int(found[4] or (443 if tls else 80))
     path = found[5] if found[5] not in (None, "/") else "/readyz"
-    return _Asked(found[2] or found[3], port, path=path, tls=tls)
+    return Asked(found[2] or found[3], port, path=path, tls=tls)
 
 
 def _seconds(text: str) -> float:
@@ -90,7 +93,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _configured(paths: list[Path]) -> _Asked | None:
+def _configured(paths: list[Path]) -> Asked | None:
     """The admin listener of a configuration; None, with a word on stderr, if there is none."""
     from gateway.cli.files import read  # noqa: PLC0415 - a tenth of a second, for those who ask for it
     from gateway.cli.report import report  # noqa: PLC0415
@@ -103,26 +106,37 @@ def _configured(paths: list[Path]) -> _Asked | None:
     if admin is None:
         print("gateway health: `admin` is off in this configuration, so there is nobody to ask", file=sys.stderr)
         return None
+    return listener_of(admin)
+
+
+def listener_of(admin: Admin, path: str = "/readyz") -> Asked:
+    """Where this admin listener is reached from the machine that it is on."""
     address = admin.address
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104
-    return _Asked(
+    return Asked(
         host,
         address.port,
         socket=address.path,
+        path=path,
         tls=admin.tls is not None,
         authority=str(admin.tls.cert) if admin.tls is not None else "",
         token=admin.token.get_secret_value() if admin.token is not None else "",
     )
 
 
-def ask(asked: _Asked, timeout: float) -> tuple[int, bytes]:
-    """Status and body of a GET, all of it within ``timeout`` seconds. Raises OSError or ValueError."""
+def ask(asked: Asked, timeout: float, body: bytes | None = None) -> tuple[int, bytes]:
+    """Status and body of a GET, or of a POST of this JSON, all of it within ``timeout`` seconds.
+
+    Raises OSError or ValueError.
+    """
     until = time.monotonic() + timeout
     with _connected(asked, timeout) as connection:
         host = "localhost" if asked.socket else f"[{asked.host}]" if ":" in asked.host else asked.host
         token = f"Authorization: Bearer {asked.token}\r\n" if asked.token else ""
-        head = f"GET {asked.path} HTTP/1.1\r\nHost: {host}\r\n{token}Accept: */*\r\nConnection: close\r\n\r\n"
-        connection.sendall(head.encode())
+        given = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body is not None else ""
+        start = f"{'GET' if body is None else 'POST'} {asked.path} HTTP/1.1\r\nHost: {host}\r\n"
+        head = f"{start}{token}{given}Accept: */*\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + (body or b""))
         answer = bytearray()
         while len(answer) < _MOST:
             left = until - time.monotonic()
@@ -139,7 +153,7 @@ def ask(asked: _Asked, timeout: float) -> tuple[int, bytes]:
     return int(found[1]), bytes(answer).partition(b"\r\n\r\n")[2]
 
 
-def _connected(asked: _Asked, timeout: float) -> socket.socket:
+def _connected(asked: Asked, timeout: float) -> socket.socket:
     if asked.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(timeout)

@@ -153,6 +153,15 @@ class Plugin(Generic[S]):
     def done(self, exchange: Exchange) -> None:
         """After the last byte or an abort. Fast, sync, must not raise. Costs nothing where not overridden."""
 
+    async def erase(self, subject: str) -> int:
+        """Delete the bodies that this plugin keeps outside the durable queue for a person whose data must go, known by
+        the id of a principal; how many. Called in every worker; what is shared by all may be gone by then.
+
+        Raises GatewayError where what keeps them is away: whoever asked is told that it is not done.
+        """
+        del subject
+        return 0
+
     def refuse(self, error: GatewayError) -> None:
         """Refuse the request: raises ``error``. In shadow it is counted and logged, and this returns."""
         if not self.shadow:

@@ -100,6 +100,8 @@ class _Child:
                 return await worker.errors()
             case "view":
                 return await worker.plugin_view(**arguments)
+            case "erase":
+                return await worker.erase(arguments["subject"])
             case "relayed":
                 worker.services.relay.deliver(arguments["topic"], arguments["message"])
             case "reopen":

@@ -29,6 +29,7 @@ from gateway.supervisor.outlets import (
     abandon_own_log,
     begin_own_log,
     commit_own_log,
+    count_losses,
     end_own_log,
     prepare_own_log,
     reopen_own_log,
@@ -50,6 +51,8 @@ class RunningGateway:
         self._own_metrics = several
         self._checks = Checks()
         self._metrics = Metrics()
+        if several:
+            count_losses(self._metrics)
         self.masking = Masking()
         """What data goes through before operators see it."""
         self.witness = Witness(self.masking)
@@ -145,6 +148,10 @@ class RunningGateway:
     async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
         """What every worker's instance of a plugin answers."""
         return await self.workforce.plugin_view(route, id, name, method, query)
+
+    async def erase(self, subject: str) -> list[dict[str, Any]]:
+        """What every worker's plugins keep of a subject."""
+        return await self.workforce.erase(subject)
 
     # -- life --------------------------------------------------------------------------------------------------
 

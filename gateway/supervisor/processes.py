@@ -279,6 +279,12 @@ class Processes:
                 raise ValueError(str(answer))  # noqa: TRY004 - the words of a refusal, not a type
         return [answer for answer in answers if not isinstance(answer, BaseException)]
 
+    async def erase(self, subject: str) -> list[dict[str, Any]]:
+        """Of every worker; one that does not answer has not done it, while one that is not ready holds nothing yet."""
+        answers = await self._ask_all("erase", BUILD_TIME, subject=subject)
+        lost = {"erased": 0, "failed": ["a worker did not answer"]}
+        return [lost if isinstance(answer, BaseException) else answer for answer in answers]
+
     async def reopen_logs(self) -> None:
         """Begin new log files in all workers."""
         await self._ask_all("reopen", ASK_TIME)

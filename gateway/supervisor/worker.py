@@ -24,10 +24,11 @@ from gateway.services.metrics import Snapshot
 from gateway.services.unhandled import Unhandled
 from gateway.supervisor.memory import keep_memory
 from gateway.supervisor.outlets import (
+    PROCESSOR,
     Outlets,
     abandon_own_log,
     commit_own_log,
-    own_log_lost,
+    count_losses,
     prepare_own_log,
     reopen_own_log,
     settle_own_log,
@@ -183,14 +184,11 @@ class Worker:
             "connections_refused_total", "Client connections cut at once: too many, or not from where they should be."
         )
         refused.read = lambda: [((), sum(edge.refused_connections for edge in self.edges))]
-        dropped = metrics.counter(
-            "log_dropped_total", "Lines given up: their sink was stuck or failed, or a log processor failed.", ("log",)
-        )
-        dropped.read = lambda: [(("access",), self._access_lost()), (("gateway",), own_log_lost())]
+        count_losses(metrics, self._access_losses)
 
-    def _access_lost(self) -> int:
+    def _access_losses(self) -> dict[str, int]:
         failed = self._failed + (self._access.failures if self._access is not None else 0)
-        return self._outlets.dropped + failed
+        return {**self._outlets.losses(), PROCESSOR: failed}
 
     def snapshot(self) -> Snapshot:
         """Everything counted in this worker."""
@@ -259,6 +257,19 @@ class Worker:
                     if view.name == name and method in view.methods:
                         return await view.answer(query)
         raise LookupError(f"{route}/{id}/{name}")
+
+    async def erase(self, subject: str) -> dict[str, Any]:
+        """Have every plugin here delete what it keeps of a subject: how much, and whose plugin could not."""
+        runtime = self.succession.current
+        assert runtime is not None
+        erased, failed = 0, []
+        for instance in list(runtime.instances.values()):
+            try:
+                erased += await instance.plugin.erase(subject)
+            except Exception as error:  # noqa: BLE001 - the others go on, and it is told
+                reason = getattr(error, "reason", "") or type(error).__name__
+                failed.append(f"{instance.route}/{instance.id}: {reason}")
+        return {"erased": erased, "failed": failed}
 
     # -- the end -----------------------------------------------------------------------------------------------
 

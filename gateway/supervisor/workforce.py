@@ -45,6 +45,10 @@ class Workforce(Protocol):
         """What every worker's instance of a plugin answers. Raises LookupError."""
         ...
 
+    async def erase(self, subject: str) -> list[dict[str, Any]]:
+        """Of every worker: how much its plugins have erased of a subject's data, and which could not."""
+        ...
+
     async def queue(self) -> Queue:
         """The durable queue, for operators. Raises RuntimeError if there is none, or what opening it raises."""
         ...
@@ -108,6 +112,10 @@ class InProcess:
     async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
         """What the plugin answers."""
         return [await self._worker.plugin_view(route, id, name, method, query)]
+
+    async def erase(self, subject: str) -> list[dict[str, Any]]:
+        """What this process's plugins keep."""
+        return [await self._worker.erase(subject)]
 
     async def queue(self) -> Queue:
         """The worker's."""

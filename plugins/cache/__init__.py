@@ -103,6 +103,9 @@ class Cache(Plugin[CacheSettings]):
                 flight.land(Landed(error=InternalError(reason="the cache was closed")))
         await self.shelf.close()
 
+    async def erase(self, subject: str) -> int:
+        return await self.shelf.erase(subject)
+
     async def __call__(self, request: Request, proceed: Handler) -> Response:
         method = request.method
         usual = method == "GET" or (method == "HEAD" and "HEAD" in self._methods)

@@ -108,6 +108,19 @@ def principal_part(request: Request) -> str:
     return part
 
 
+def is_of(key: str, principal: str) -> bool:
+    """Whether a key is of this principal, of whatever tenant."""
+    at = key.find("\np=")
+    while at >= 0:
+        tenant, mark, rest = key[at + 3 :].partition(":")
+        if mark and tenant.isdecimal() and len(tenant) < 9:
+            length, mark, rest = rest[int(tenant) :].partition(":")
+            if mark and length == str(len(principal)) and rest.startswith(principal):
+                return True
+        at = key.find("\np=", at + 1)
+    return False
+
+
 def tenant_part(request: Request) -> str:
     """The caller's tenant."""
     return tenant_of(request) or ""

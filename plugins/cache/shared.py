@@ -111,6 +111,10 @@ class SharedTier:
     def _piece(self, url: str, blob: bytes, number: int) -> bytes:
         return self._prefix.key(_digest(url), f"{blob.hex()}.{number}")
 
+    async def clear(self) -> int:
+        """Take out everything of this cache; how many keys of the store. Raises StoreUnavailable."""
+        return await self._store.clear(self._prefix.beginning())
+
     async def find(self, key: str, url: str, headers: MultiMapping[str]) -> tuple[Packed, Entry] | None:
         """The answer that a request selects, the latest of several."""
         try:

@@ -10,10 +10,11 @@ from gateway.http import Request
 from gateway.plugin import Context
 from gateway.services.store import KeyPrefix, Scope
 from plugins.cache.entry import Entry
+from plugins.cache.key import is_of
 from plugins.cache.ledger import Ledger
 from plugins.cache.memory import MOST_HITS, MemoryTier
 from plugins.cache.purge import Kind, Purge, PurgeLog
-from plugins.cache.settings import CacheSettings, Tier
+from plugins.cache.settings import CacheSettings, Partition, Tier
 from plugins.cache.vary import chosen_by
 
 if TYPE_CHECKING:
@@ -209,6 +210,20 @@ class Shelf:
     def clean(self) -> int:
         """Take out of memory what purges speak of; how many answers. They are not used in any case."""
         return sum([self.purged(entry) for entry in self.memory])
+
+    async def erase(self, principal: str) -> int:
+        """Take out what is kept for a principal alone. The shared store knows not whose an answer is: there all go.
+
+        Raises StoreUnavailable.
+        """
+        found = [entry for entry in self.memory if is_of(entry.key, principal)]
+        for entry in found:
+            self.memory.remove(entry)
+        if self._settings.partition not in (Partition.AUTO, Partition.PRINCIPAL) or self.shared is None:
+            return len(found)
+        if self._writes:
+            await asyncio.wait(set(self._writes))
+        return len(found) + await self.shared.clear()
 
     def _sweep(self, purges: Sequence[Purge]) -> None:
         """The same for purges that are about to be forgotten."""

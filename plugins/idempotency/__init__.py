@@ -20,7 +20,7 @@ from gateway.services.seal import Seal
 from gateway.services.store import Degrading, KeyPrefix, MemoryStore
 from plugins.idempotency.error import AnswerNotKept, KeyInFlight, KeyInvalid, KeyMissing, KeyReused, OutcomeUnknown
 from plugins.idempotency.keeper import Claim, Keeper
-from plugins.idempotency.key import caller_of, fingerprint, parse_key, subject
+from plugins.idempotency.key import caller_of, fingerprint, parse_key, subject, whose
 from plugins.idempotency.record import (
     DONE,
     IN_FLIGHT,
@@ -93,6 +93,9 @@ class Idempotency(Plugin[IdempotencySettings]):
         if self._keeper is not None:
             self._keeper.close()
 
+    async def erase(self, subject: str) -> int:
+        return await self._keep.erase(self._prefix.beginning(whose(subject)))
+
     async def __call__(self, request: Request, proceed: Handler) -> Response:
         if request.method not in self._methods or request.upgrade:
             return await proceed(request)
@@ -107,7 +110,9 @@ class Idempotency(Plugin[IdempotencySettings]):
             return await proceed(request)
         owner = subject(self._caller(request), key)
         mark = fingerprint(request, body, self.settings.fingerprint, owner)
-        claim = Claim(self._prefix.key(owner), mark, self.context.clock.now())
+        principal = request.principal
+        kept_under = whose(principal.id) + owner if principal is not None else owner
+        claim = Claim(self._prefix.key(kept_under), mark, self.context.clock.now())
         if self.settings.backend_honours_key:
             request.repeatable = True
         try:

@@ -127,6 +127,15 @@ class Keeper:
             extra={"route": self._context.route, "plugin": self._context.id},
         )
 
+    async def erase(self, beginning: bytes) -> int:
+        """Delete what is kept under keys that begin so; how much. Raises StoreUnavailable."""
+        for key in [key for key in self._unsaved if key.startswith(beginning)]:
+            del self._unsaved[key]
+        degrading = self._degrading
+        if degrading.local is not None and degrading.local is not degrading.store:
+            await degrading.local.clear(beginning)
+        return await degrading.store.clear(beginning)
+
     # -- now and then ------------------------------------------------------------------------------------------
 
     def _wake(self, seconds: float) -> None:

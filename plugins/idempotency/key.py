@@ -64,6 +64,11 @@ def _principal(request: Request) -> tuple[str, ...]:
     return ("a", tenant_of(request) or "", *given)
 
 
+def whose(principal: str) -> str:
+    """How what is kept of a principal begins: a digest by which it is found to be erased, and not read."""
+    return blake2b(principal.encode("utf-8", "surrogateescape"), digest_size=10, person=b"principal").hexdigest() + "."
+
+
 def subject(caller: Sequence[str], key: str) -> str:
     """What the key of this caller is kept under: a digest, for keys may be guessed and callers are private."""
     return _digest([part.encode("utf-8", "surrogateescape") for part in (*caller, key)]).hex()

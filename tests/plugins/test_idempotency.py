@@ -536,6 +536,11 @@ class Away:
             raise StoreUnavailable
         return await self.store.run(script, keys, args)
 
+    async def clear(self, beginning):
+        if self.away:
+            raise StoreUnavailable
+        return await self.store.clear(beginning)
+
 
 @pytest.mark.parametrize(
     ("policy", "first", "second", "calls"),
@@ -588,3 +593,30 @@ async def test_several_memories_will_not_do(how):
     with pytest.raises(RuntimeError, match=r"stores\.shared"):
         async with opened(Idempotency, ports=ports(**how)):
             pass
+
+
+async def test_a_subjects_answers_are_erased_and_nobody_elses():
+    store, target = MemoryStore(), made()
+    async with opened(Idempotency, ports=ports(store=store)) as it:
+        for caller in ("alice", "alic", "bob", None):
+            await it(charge(principal=caller), target)
+            await it(charge('"k2"', principal=caller), target)
+        assert await it.plugin.erase("alice") == 2
+        assert await it.plugin.erase("alice") == 0
+        assert b"alice" not in b"".join(store.table._entries)
+        for caller, again in (("alice", None), ("alic", "true"), ("bob", "true"), (None, "true")):
+            assert (await it(charge(principal=caller), target)).headers.get("Idempotent-Replayed") == again
+
+
+async def test_what_the_store_did_not_take_is_erased_too_and_it_says_when_the_store_is_away():
+    store, target = Away(), Held()
+    async with opened(Idempotency, ports=ports(store=store)) as it:
+        client = asyncio.ensure_future(it(charge(principal="alice"), target))
+        await target.arrived.wait()
+        store.away = True
+        target.proceed.set()
+        assert (await client).status == 201
+        assert it.plugin._keep.unsaved == 1
+        with pytest.raises(StoreUnavailable):
+            await it.plugin.erase("alice")
+        assert it.plugin._keep.unsaved == 0

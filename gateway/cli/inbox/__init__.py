@@ -7,7 +7,8 @@
   gateway inbox replay --route stripe --status 503 --rate 20
   gateway inbox export --state dead -o dead.jsonl      with the original bytes
   gateway inbox purge 01a1f…                           delete; what is being delivered stays
-  gateway inbox erase customer-4711                    delete all that holds this subject's data
+  gateway inbox erase customer-4711                    delete all that holds this subject's data, in a running gateway's
+                                                       caches and idempotency records too; backups end by `keep`
   gateway inbox backup /backup/queue.db                while the gateway runs
   gateway inbox check                                  whether the queue is sound
   gateway inbox restore /backup/queue.db               while it does not

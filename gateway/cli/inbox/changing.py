@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import dataclasses
+import itertools
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
-from gateway.cli.inbox.desk import Desk, Problem, choosing, chosen_items
+from gateway import registry
+from gateway.cli.health import ask, listener_of
+from gateway.cli.inbox.desk import Desk, Problem, choosing, chosen_items, printable
+from gateway.config.entry import PluginEntry
+from gateway.config.model import Config
+from gateway.plugin import Plugin
+from gateway.plugin.context import Mode
 from gateway.plugin.queued import is_everything
 from gateway.services.queue import Query, State
 
 _REPLAYED: Final = frozenset({State.DEAD, State.DONE})
 _SHOWN: Final = 10
 """Ids that a dry run shows."""
+_PATIENCE: Final = 90.0
+"""Seconds: it may look at every key of a Redis."""
 
 
 def define(actions: Any) -> Iterator[argparse.ArgumentParser]:
@@ -28,8 +39,12 @@ def define(actions: Any) -> Iterator[argparse.ArgumentParser]:
     for each in (replay, purge):
         each.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
         each.add_argument("--all", action="store_true", help="needed where no id and no option says which")
-    erase = actions.add_parser("erase", help="delete all that holds a subject's data, wherever it stands")
+    erase = actions.add_parser(
+        "erase",
+        help="delete all that holds a subject's data: here, and what plugins of the running gateway keep elsewhere",
+    )
     erase.add_argument("subject", metavar="SUBJECT", help="as the gateway knows it, such as a principal's id")
+    erase.add_argument("--queue-only", action="store_true", help="ask no running gateway")
     yield erase
 
 
@@ -87,7 +102,35 @@ async def _erase(desk: Desk, options: argparse.Namespace) -> int:
     number = await desk.queue.erase(options.subject)
     desk.record("erase", {"items": number})  # whose data it was is just what must not be kept
     print(f"{number} items deleted")
+    return 0 if options.queue_only else await asyncio.to_thread(_erase_elsewhere, desk.config, options.subject)
+
+
+def _erase_elsewhere(config: Config, subject: str) -> int:
+    """What plugins keep in their memory and in `stores.shared` only a running gateway can find."""
+    keeping = sorted(_keeping(config))
+    if not keeping:
+        return 0
+    rest = f"what {', '.join(keeping)} may keep is not erased"
+    if config.admin is None:
+        raise Problem(f"`admin` is off in this configuration, so {rest}")
+    try:
+        status, answer = ask(listener_of(config.admin, "/erase"), _PATIENCE, json.dumps({"subject": subject}).encode())
+        told = json.loads(answer)
+        failed = told.get("failed") or ([] if status == 200 else [told.get("detail")])
+    except (OSError, ValueError, AttributeError) as error:
+        raise Problem(f"no gateway answers at its admin listener ({error}), so {rest}") from None
+    if failed:
+        raise Problem(f"{rest}: {printable('; '.join(map(str, failed)))}")
+    print(f"{told['answers']} answers that plugins kept deleted")
     return 0
+
+
+def _keeping(config: Config) -> Iterator[str]:
+    """Names of the plugins in use that keep bodies outside the queue."""
+    entries = itertools.chain(config.defaults.plugins, *(route.plugins for route in config.routes))
+    for name in {each.plugin for each in entries if isinstance(each, PluginEntry) and each.mode is not Mode.OFF}:
+        if registry.find(name).erase is not Plugin.erase:
+            yield name
 
 
 ACTIONS: Final[dict[str, Callable[[Desk, argparse.Namespace], Awaitable[int]]]] = {

@@ -93,6 +93,12 @@ class Store(Protocol):
         """Remove the keys (of one subject); how many were there."""
         ...
 
+    async def clear(self, beginning: bytes) -> int:
+        """Remove all keys that begin so (`KeyPrefix.beginning`); how many were there. It looks at every key there is:
+        for what operators ask, never for a request. What is set meanwhile may stay.
+        """
+        ...
+
     def incr(self, key: bytes, by: int = 1, *, ttl: float | None = None) -> Awaitable[int]:
         """Add to a counter and return its value. ``ttl`` counts from when the key was made, not from the last call."""
         ...

@@ -34,6 +34,10 @@ class KeyPrefix:
         head = self._head + escape(subject)
         return head + b"}:" + escape(field) if field else head + b"}"
 
+    def beginning(self, subject: str | bytes = "") -> bytes:
+        """How the keys of all subjects begin that begin so; escaped, a subject is to begin with nothing special."""
+        return self._head + escape(subject)
+
 
 def escape(part: str | bytes) -> bytes:
     """A part of a key: no separators or blanks in it, and at most `LONGEST` bytes."""

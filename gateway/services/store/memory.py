@@ -99,6 +99,10 @@ class MemoryStore:
         table = self._open_table()
         return sum([table.drop(key) for key in keys])
 
+    async def clear(self, beginning: bytes) -> int:
+        table = self._open_table()
+        return sum([table.drop(key) for key in table.keys_under(beginning)])
+
     async def incr(self, key: bytes, by: int = 1, *, ttl: float | None = None) -> int:
         return self.run_now(INCREMENT, (key,), (by, 0 if ttl is None else micros(ttl)))
 

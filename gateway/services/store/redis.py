@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redis.asyncio.connection import AbstractConnection
 
@@ -18,7 +19,13 @@ from gateway.services.store.subscription import Channels, ChannelSubscription
 from gateway.services.store.topology import ANY_KEY, topology_of
 from gateway.services.store.wire import Arg, pack, pack_evalsha
 
+if TYPE_CHECKING:
+    from gateway.services.store.link import Link
+
 R = TypeVar("R")
+
+SCANNED: Final = 1000
+"""Keys that Redis looks at in one call: a fraction of a millisecond, in which it does nothing else."""
 
 
 class RedisStore:
@@ -74,6 +81,13 @@ class RedisStore:
             self._check_slot(keys)
         return self._command(keys[0], b"DEL", *keys)
 
+    async def clear(self, beginning: bytes) -> int:
+        links = tuple(self._topology.links())
+        if not links:
+            raise StoreUnavailable(reason="the store is away: no server of the cluster answered")
+        removed: list[int] = await asyncio.gather(*[_cleared(link, beginning) for link in links])
+        return sum(removed)
+
     def incr(self, key: bytes, by: int = 1, *, ttl: float | None = None) -> Awaitable[int]:
         return self.run(INCREMENT, (key,), (by, 0 if ttl is None else micros(ttl)))
 
@@ -126,6 +140,19 @@ class RedisStore:
             raise ValueError(
                 "the keys of one call belong to one subject: make them with the same KeyPrefix and subject"
             )
+
+
+async def _cleared(link: Link, beginning: bytes) -> int:
+    """Of one server. It lists keys that have been there throughout at least once, and some twice."""
+    pattern = re.sub(rb"([*?\[\]\\^])", rb"\\\1", beginning) + b"*"
+    removed = 0
+    cursor: bytes = b"0"
+    while True:
+        cursor, found = await link.submit(pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", SCANNED))
+        there: list[int] = await asyncio.gather(*[link.submit(pack(b"UNLINK", key)) for key in found])
+        removed += sum(there)
+        if int(cursor) == 0:
+            return removed
 
 
 def _tag(key: bytes) -> bytes:

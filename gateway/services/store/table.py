@@ -94,6 +94,10 @@ class Table:
         self._remove(key, entry)
         return entry.expires == 0 or entry.expires > self.now
 
+    def keys_under(self, beginning: bytes) -> list[bytes]:
+        """All keys that begin so, over or not. Looks at every key."""
+        return [key for key in self._entries if key.startswith(beginning)]
+
     def clear(self) -> None:
         self._entries.clear()
         self._buckets.clear()

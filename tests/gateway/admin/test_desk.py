@@ -35,6 +35,8 @@ class Gateway:
         self.masking = Masking()
         self.held: Any = MemoryQueue(Clock())
         self.problem: Exception | None = None
+        self.told: list[dict[str, Any]] = [{"erased": 2, "failed": []}, {"erased": 1, "failed": []}]
+        self.erased: list[str] = []
         self.url = ""
         self.session: aiohttp.ClientSession
 
@@ -42,6 +44,10 @@ class Gateway:
         if self.problem is not None:
             raise self.problem
         return self.held
+
+    async def erase(self, subject: str) -> list[dict[str, Any]]:
+        self.erased.append(subject)
+        return self.told
 
     async def ask(self, method: str, path: str, **other: Any) -> tuple[int, Any]:
         async with self.session.request(method, self.url + path, **other) as answer:
@@ -192,6 +198,26 @@ async def test_a_purge_and_an_erasure(desk: Gateway) -> None:
     assert await desk.ask("POST", "/queue/erase", json={"subject": "alice"}) == (200, {"items": 2})
 
 
+async def test_an_erasure_everywhere(desk: Gateway) -> None:
+    await desk.fill()
+    assert await desk.ask("POST", "/erase", json={"subject": "alice"}) == (
+        200,
+        {"items": 2, "answers": 3, "failed": []},
+    )
+    desk.problem = RuntimeError("no queue")
+    assert (await desk.ask("POST", "/erase", json={"subject": "alice"}))[1]["items"] == 0
+    assert desk.erased == ["alice", "alice"]
+
+
+async def test_an_erasure_that_is_not_whole_says_so_and_goes_as_far_as_it_can(desk: Gateway) -> None:
+    desk.problem = QueueUnavailable("disk full")
+    desk.told[1]["failed"] = ["orders/idempotency: the store is away"]
+    assert await desk.ask("POST", "/erase", json={"subject": "alice"}) == (
+        503,
+        {"items": 0, "answers": 3, "failed": ["queue: disk full", "orders/idempotency: the store is away"]},
+    )
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
@@ -213,6 +239,9 @@ async def test_a_purge_and_an_erasure(desk: Gateway) -> None:
         pytest.param("POST", "/queue/erase", b"[" * 4000, 400, id="an erasure by what has no end"),
         pytest.param("GET", "/queue/purge?all=1", None, 405, id="a change by GET"),
         pytest.param("POST", "/queue/erase", b"alice", 400, id="an erasure without JSON"),
+        pytest.param("POST", "/erase", b"alice", 400, id="an erasure everywhere without JSON"),
+        pytest.param("POST", "/erase", b'{"subject": "\\ud800"}', 400, id="an erasure of what is no text"),
+        pytest.param("GET", "/erase", None, 405, id="an erasure by GET"),
         pytest.param("POST", "/queue/erase", b'{"subject": ""}', 400, id="an erasure of nobody"),
         pytest.param("POST", "/queue/erase", b'["alice"]', 400, id="an erasure by a list"),
         pytest.param("POST", "/queue/erase", b" " * 5000, 400, id="a body far too long"),

@@ -15,8 +15,10 @@ import pytest
 from gateway.config import load_text
 from gateway.config.logs import LogSink
 from gateway.config.model import Config
+from gateway.errors import StoreUnavailable
 from gateway.runtime import BuildError
 from gateway.supervisor.worker import Worker
+from plugins.respond import Respond
 
 
 def config(access_log: str = "off", body: str = "one", **more: str) -> Config:
@@ -124,8 +126,8 @@ async def test_what_is_counted(start: Any) -> None:
     for _ in range(3):
         await get(worker)
     assert sample(worker, "connections_total") == ("counter", 3)
-    assert sample(worker, "log_dropped_total", "access") == ("counter", 0)
-    assert sample(worker, "log_dropped_total", "gateway")[0] == "counter"
+    assert sample(worker, "log_dropped_total", "access", "processor") == ("counter", 0)
+    assert sample(worker, "log_dropped_total", "gateway", "processor")[0] == "counter"
     assert sample(worker, "connections_open")[0] == "gauge"
     status = await worker.status()
     assert (status["worker"], status["draining"], status["store"]["state"]) == (0, False, "up")
@@ -139,7 +141,7 @@ async def test_lines_of_a_log_that_is_gone_stay_counted(start: Any, tmp_path: Pa
     await worker.prepare(config())
     worker.commit()
     await until(lambda: not worker._outlets.closing)
-    assert sample(worker, "log_dropped_total", "access") == ("counter", 7)
+    assert sample(worker, "log_dropped_total", "access", f"{tmp_path}/a.log") == ("counter", 7)
 
 
 async def test_draining_takes_no_more_and_says_whether_it_was_clean(start: Any) -> None:
@@ -184,3 +186,29 @@ routes: [{name: r, match: {path: /}, upstream: a}]
     assert worker.probed() == {"a": {"http://127.0.0.1:1": True}}
     worker.told({"a": {"http://127.0.0.1:1": False}, "gone": {"http://127.0.0.1:2": False}})
     assert worker.probed() == {"a": {"http://127.0.0.1:1": False}}
+
+
+async def test_what_one_plugin_cannot_erase_keeps_no_other(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = await start(
+        load_text(
+            """
+listeners: [{bind: "127.0.0.1:0"}]
+access_log: off
+routes:
+  - {name: a, match: {path: /a}, plugins: [{plugin: headers}, {plugin: respond}]}
+  - {name: b, match: {path: /b}, plugins: [{plugin: respond}]}
+""",
+            {},
+        ).config
+    )
+    asked: list[str] = []
+
+    async def erase(plugin: Any, subject: str) -> int:
+        asked.append(subject)
+        if plugin.context.route == "a":
+            raise StoreUnavailable(reason="the store is away")
+        return 3
+
+    monkeypatch.setattr(Respond, "erase", erase)
+    assert await worker.erase("alice") == {"erased": 3, "failed": ["a/respond: the store is away"]}
+    assert asked == ["alice", "alice"]

@@ -31,6 +31,7 @@ async def test_each_call_reaches_the_worker() -> None:
     await force.prepare(loaded)
     await force.commit()
     assert force._worker.succession.current is not runtime
+    assert await force.erase("alice") == [{"erased": 0, "failed": []}]
     with pytest.raises(LookupError):
         await force.plugin_view("r", "x", "y", "GET", {})
     await force.reopen_logs()

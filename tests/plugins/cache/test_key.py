@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.http import Principal
 from gateway.testing import request, settings_of
 from plugins.cache import Cache
-from plugins.cache.key import KeyMaker, compile_parts
+from plugins.cache.key import KeyMaker, compile_parts, is_of
 
 
 def keys(**settings: object) -> KeyMaker:
@@ -80,3 +80,20 @@ def test_what_a_purge_names_is_not_the_key():
 )
 def test_a_purge_speaks_of_what_is_kept(query: dict[str, object], named: str, kept: str):
     assert keys(key={"query": query}).kept_as(named) == kept
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        pytest.param("h/a\np=0:5:alice", True, id="one without a tenant"),
+        pytest.param("h/a\np=4:acme5:alice", True, id="one of a tenant"),
+        pytest.param("h/a\np=0:5:alice,5:admin,0:\nPOST=00", True, id="one with roles, by its body"),
+        pytest.param("h/a\np=0:6:alicex", False, id="one that begins alike"),
+        pytest.param("h/a?p=0:5:alice", False, id="a query that looks like it"),
+        pytest.param("h/a\nt=5:alice", False, id="a tenant of that name"),
+        pytest.param("h/a\np=" + "9" * 5000 + ":", False, id="a length beyond all measure"),
+        pytest.param("h/a", False, id="one for all"),
+    ],
+)
+def test_whose_a_key_is(key, found):
+    assert is_of(key, "alice") is found

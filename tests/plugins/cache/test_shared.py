@@ -361,3 +361,13 @@ async def test_a_store_that_is_full_is_a_miss(start_redis: Any) -> None:
         for number in range(12):
             assert len(await ask(one, answering(200, FRESH, "x" * 300_000), f"/{number}")) == 300_000
         assert one.plugin.shelf.shared.failures > 0
+
+
+async def test_an_erasure_leaves_nothing_in_the_store(redis_server: Any) -> None:
+    target = answering(200, FRESH, "x" * 200_000)
+    async with replicas(redis_server.url, 2) as (one, other):
+        await ask(one, target, principal="alice")
+        assert await one.plugin.erase("alice") >= 2
+        assert await one.plugin.erase("alice") == 0
+        await ask(other, target, principal="alice")
+        assert target.calls == 2

@@ -73,3 +73,16 @@ async def test_the_other_workers_of_a_gateway_are_told() -> None:
         await first(request("POST", "/z"), answering(200, {"Cache-Group-Invalidation": '"g"'}))
         await second(request("GET", "/b"), target)
         assert target.calls == 4
+
+
+async def test_what_is_kept_for_a_principal_is_erased() -> None:
+    target = answering(200, {"Cache-Control": "private, max-age=60"}, "hers")
+    async with opened(Cache, None) as live:
+        for caller in ("alice", "bob", None):
+            await live(request("GET", "/me", principal=caller), answering(200, {"Cache-Control": "max-age=60"}, "old"))
+        before = len(live.plugin.shelf.memory)
+        assert await live.plugin.erase("alice") == 1
+        assert len(live.plugin.shelf.memory) == before - 1
+        for caller, calls in (("bob", 0), (None, 0), ("alice", 1)):
+            await live(request("GET", "/me", principal=caller), target)
+            assert target.calls == calls

@@ -150,3 +150,16 @@ async def test_a_closed_store_is_away(store: Store):
         await store.get(KEY)
     with pytest.raises(StoreUnavailable):
         await store.ping()
+
+
+async def test_all_keys_that_begin_alike_are_removed(store: Store):
+    keys = KeyPrefix("test", "r*[e]?\\x")
+    for number in range(2500):
+        await store.set(keys.key(f"alice.{number}"), b"1", ttl=600)
+    others = [keys.key("alicia.1"), KEYS.key("alice.1"), KeyPrefix("test", "rue\\x").key("alice.1")]
+    for key in others:
+        await store.set(key, b"1", ttl=600)
+    assert await store.clear(keys.beginning("alice.")) == 2500
+    assert await store.clear(keys.beginning("alice.")) == 0
+    assert [await store.get(key) for key in others] == [b"1"] * 3
+    assert await store.clear(keys.beginning()) == 1

@@ -57,3 +57,9 @@ def test_different_subjects_and_fields_never_share_a_key(one: tuple[bytes, str],
 def test_an_escaped_part_is_short_and_plain(part: bytes):
     assert len(escape(part)) <= LONGEST
     assert not set(escape(part)) & set(b"{}:/ \r\n")
+
+
+def test_keys_begin_with_their_beginning_and_others_do_not():
+    assert PREFIX.key("alice.1").startswith(PREFIX.beginning("alice."))
+    assert PREFIX.key("alice.1", "f").startswith(PREFIX.beginning())
+    assert not PREFIX.key("alicia.1").startswith(PREFIX.beginning("alice."))

@@ -71,3 +71,11 @@ async def test_a_store_closes_while_its_redis_is_away(url: str):
     await asyncio.sleep(0.02)
     await store.close()
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_all_keys_that_begin_alike_are_removed_from_every_server(cluster: Any, open_redis: Any):
+    store = await open_redis(cluster.url, timeout=5.0)
+    keys = KeyPrefix("test", "everywhere")
+    for number in range(300):
+        await store.set(keys.key(f"alice.{number}"), b"1", ttl=60)
+    assert await store.clear(keys.beginning("alice.")) == 300
