@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -21,17 +22,22 @@ from gateway.services.log import (
     set_level,
 )
 from gateway.services.log.address import parse_address
-from gateway.services.log.application import application_lost, configured
+from gateway.services.log.application import application_failed, configured
 from gateway.services.log.layout import LAYOUTS
+from gateway.services.metrics import OTHER, Metrics
 
 Key = tuple[Any, ...]
+PROCESSOR: Final = "processor"
+"""In place of a sink: no sink got these lines, as a processor failed on them."""
+MOST_NAMES: Final = 50
+"""Sinks of before that are counted by name."""
 
 
 class Outlets:
     """One log's sinks. ``prepare`` may fail and changes nothing; ``commit`` cannot."""
 
     def __init__(self) -> None:
-        self.lost = 0
+        self._lost: Counter[str] = Counter()
         """Lines that sinks gave up which are closed by now."""
         self._open: dict[Key, Sink] = {}
         self._next: dict[Key, Sink] | None = None
@@ -46,7 +52,18 @@ class Outlets:
     @property
     def dropped(self) -> int:
         """Lines given up so far."""
-        return self.lost + sum(sink.dropped for sink in self._open.values())
+        return sum(self.losses().values())
+
+    def losses(self) -> Counter[str]:
+        """The same by sink. What is said of those that are closed is bounded: later ones share a name."""
+        found = Counter(self._lost)
+        for sink in self._open.values():
+            found[str(sink)] += sink.dropped
+        return found
+
+    def _note_lost(self, sink: Sink, count: int) -> None:
+        name = str(sink)
+        self._lost[name if name in self._lost or len(self._lost) < MOST_NAMES else OTHER] += count
 
     @property
     def sinks(self) -> Sequence[Sink]:
@@ -95,14 +112,14 @@ class Outlets:
 
     def _close(self, sinks: Iterable[Sink]) -> None:
         for sink in sinks:
-            self.lost += sink.dropped
             before = sink.dropped
+            self._note_lost(sink, before)
             # One that is stuck holds its closing up for seconds; the loop must not wait.
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
                 sink.close()
-                self.lost += sink.dropped - before
+                self._note_lost(sink, sink.dropped - before)
                 continue
             task = loop.create_task(self._closed(sink, before))
             self._closing.add(task)
@@ -110,7 +127,7 @@ class Outlets:
 
     async def _closed(self, sink: Sink, before: int) -> None:
         await asyncio.to_thread(sink.close)
-        self.lost += sink.dropped - before
+        self._note_lost(sink, sink.dropped - before)
 
     def reopen(self) -> None:
         """Begin new files. Does not block."""
@@ -225,9 +242,27 @@ def end_own_log() -> None:
     _own.end()
 
 
-def own_log_lost() -> int:
-    """Lines of this process's own log that were given up."""
-    return application_lost() + _own.lost
+def own_log_losses() -> dict[str, int]:
+    """Lines of this process's own log that were given up, by sink."""
+    return {**_own.losses(), PROCESSOR: application_failed()}
+
+
+def count_losses(metrics: Metrics, access: Callable[[], Mapping[str, int]] | None = None) -> None:
+    """Count what this process's logs give up: its own, and that of exchanges if it writes one."""
+    counter = metrics.counter(
+        "log_dropped_total",
+        "Lines given up, by the sink that was stuck or failed; `processor`: a log processor failed on them.",
+        ("log", "sink"),
+    )
+    logs: dict[str, Callable[[], Mapping[str, int]]] = {"gateway": own_log_losses}
+    if access is not None:
+        logs["access"] = access
+
+    def read() -> list[tuple[tuple[str, ...], float]]:
+        told = {log: {PROCESSOR: 0, **losses()} for log, losses in logs.items()}
+        return [((log, sink), count) for log, losses in told.items() for sink, count in losses.items()]
+
+    counter.read = read
 
 
 async def settle_own_log() -> None:

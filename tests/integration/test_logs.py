@@ -124,7 +124,9 @@ async def test_every_sink_gets_every_line_and_none_gets_a_secret(gateway: Any, u
         await until((tmp_path / "access.log").read_text)
         await until(process.out)
         message = await asyncio.to_thread(syslog.recv, 65536)
-        assert (await process.metrics())["sidegate_log_dropped_total", (("log", "access"),)] == 0
+        found = await process.metrics()
+        assert found["sidegate_log_dropped_total", (("log", "access"), ("sink", "stdout"))] == 0
+        assert found["sidegate_log_dropped_total", (("log", "gateway"), ("sink", "stderr"))] == 0
     await runner.cleanup()
     ecs = (tmp_path / "access.log").read_text()
     everywhere = [process.out(), ecs, message.decode(), *collected]

@@ -2,7 +2,7 @@
 
 from gateway.services.log.access import AccessLog, Processor
 from gateway.services.log.application import (
-    application_lost,
+    application_failed,
     configure,
     more_verbose,
     process,
@@ -25,7 +25,7 @@ __all__ = [
     "Sink",
     "Slow",
     "StreamSink",
-    "application_lost",
+    "application_failed",
     "configure",
     "more_verbose",
     "process",

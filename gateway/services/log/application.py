@@ -173,9 +173,9 @@ def _handlers() -> list[SinkHandler]:
     return [each for each in logging.getLogger().handlers if isinstance(each, SinkHandler)]
 
 
-def application_lost() -> int:
-    """Lines of this log that were given up."""
-    return sum(each.sink.dropped + each.failures for each in _handlers())
+def application_failed() -> int:
+    """Lines of this log that no sink got: a processor failed on them, or they could not be made."""
+    return sum(each.failures for each in _handlers())
 
 
 def set_level(level: str) -> None:

@@ -91,6 +91,7 @@ async def test_ids(front, headers: bytes, expected: tuple[str, bytes | None]):
     assert answer.one(b"X-Request-Id") == request.id.encode()
     assert request.id == expected[0] or (not expected[0] and len(request.id) == 36)
     assert request.trace.startswith(expected[1] or b"00-")
+    assert (b"0af7651916cd43dd8448eb211c80319c" in request.trace) is (expected[1] is not None)
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,16 @@ from gateway.config.logs import Log, LogSink
 from gateway.services.log import Fan, FileSink, StreamSink
 from gateway.services.log.otlp import OtlpSink
 from gateway.services.log.syslog import SyslogSink
+from gateway.services.metrics import OTHER, Metrics
 from gateway.supervisor import outlets as module
 from gateway.supervisor.outlets import (
     Outlets,
     abandon_own_log,
     begin_own_log,
     commit_own_log,
+    count_losses,
     end_own_log,
-    own_log_lost,
+    own_log_losses,
     prepare_own_log,
     reopen_own_log,
     settle_own_log,
@@ -111,7 +113,26 @@ async def test_lines_that_a_sink_of_before_gave_up_stay_counted(tmp_path: Path) 
     log.retire()
     assert log.dropped == 5
     await log.close()
-    assert log.dropped == 5
+    assert log.losses() == {str(tmp_path / "a"): 5}
+
+
+async def test_names_of_sinks_that_are_gone_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_NAMES", 2)
+    log = Outlets()
+    for name in "abcd":
+        log.prepare(files(tmp_path, name), "sidegate")
+        log.commit()
+        log.retire()
+        log.sinks[0].dropped = 1
+    await log.close()
+    assert log.losses() == {str(tmp_path / "a"): 1, str(tmp_path / "b"): 1, OTHER: 1, str(tmp_path / "d"): 1}
+
+
+async def test_a_process_that_writes_no_access_log_counts_its_own(tmp_path: Path) -> None:
+    metrics = Metrics()
+    count_losses(metrics)
+    (family,) = [each for each in metrics.snapshot() if each["name"] == "log_dropped_total"]
+    assert [values[0] for values, _ in family["samples"]] == ["gateway"]
 
 
 async def test_every_kind_is_opened() -> None:
@@ -161,7 +182,7 @@ async def test_the_own_log_goes_over_to_new_sinks_and_loses_no_line(tmp_path: Pa
     await settle_own_log()
     module._own.outlet.flush()  # type: ignore[union-attr]
     assert (said(tmp_path / "a"), said(tmp_path / "b")) == (["one", "two"], ["three"])
-    assert own_log_lost() == 0
+    assert not any(own_log_losses().values())
 
 
 @pytest.mark.usefixtures("own")

@@ -12,7 +12,7 @@ from gateway.services.log import application
 from gateway.services.log.application import (
     JsonFormatter,
     SinkHandler,
-    application_lost,
+    application_failed,
     configure,
     more_verbose,
     process,
@@ -153,7 +153,7 @@ def test_a_record_that_cannot_be_written_ends_nothing_and_shows_nothing(capsys):
     log.info("%d", "s3cret")
     log.info("odd", extra={"what": Unspeakable()})
     log.info("fine")
-    lost = application_lost()
+    lost = application_failed()
     process([])
     sink.close()
     lines = [json.loads(line) for line in b"".join(sink.written).splitlines()]
@@ -161,7 +161,7 @@ def test_a_record_that_cannot_be_written_ends_nothing_and_shows_nothing(capsys):
     assert [line.get("error") for line in lines] == ["TypeError", "ValueError", None]
     assert lines[0]["at"].startswith("test_application.py:")
     assert "s3cret" not in str(lines) + "".join(capsys.readouterr())
-    assert (lost, application_lost()) == (2, 2)
+    assert (lost, application_failed()) == (2, 2)
 
 
 def test_what_stands_in_a_log_file_is_lines(tmp_path):
@@ -272,9 +272,9 @@ def test_a_line_that_a_processor_fails_on_is_withheld_and_counted(layout):
     process([lambda line: line["absent"]])
     logging.getLogger("gateway").warning("s3cret")
     redirect(sink)
-    lost = application_lost()
+    lost = application_failed()
     process([])
     sink.close()
     said = b"".join(sink.written)
     assert b"s3cret" not in said and application.WITHHELD.encode() in said
-    assert (lost, application_lost()) == (1, 1)
+    assert (lost, application_failed()) == (1, 1)
