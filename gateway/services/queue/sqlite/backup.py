@@ -157,6 +157,7 @@ def restore(source: Path, path: Path) -> Path | None:
             except BlockingIOError:
                 raise InUse(f"{path} is in use: stop the gateway first") from None
             shutil.copyfile(source, partial)
+            _give_away(path, partial, handle)
             _sync_file(partial)
             kept = _set_aside(path) if path.exists() else None
             partial.replace(path)
@@ -169,6 +170,14 @@ def restore(source: Path, path: Path) -> Path | None:
         with contextlib.suppress(OSError):
             partial.unlink()
     return kept
+
+
+def _give_away(path: Path, *files: Path | int) -> None:
+    """Root restores for the gateway's own user, who could not open what is root's."""
+    if os.geteuid() == 0:
+        owner = (path if path.exists() else path.parent).stat()
+        for file in files:
+            os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def _set_aside(path: Path) -> Path:

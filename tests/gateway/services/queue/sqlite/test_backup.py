@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -214,3 +216,19 @@ async def test_whoever_opens_waits_for_a_restore_that_is_under_way(open_queue: A
     await queue.ping()
     with pytest.raises(QueueError):
         restore(path, path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("there", [True, False], ids=["in an old one's place", "where there was none"])
+async def test_what_root_restores_belongs_to_whom_it_belonged(queue: Any, tmp_path: Path, there: bool):
+    source, path = tmp_path / "copy.db", tmp_path / "own" / "queue.db"
+    await queue.backup(source)
+    path.parent.mkdir()
+    os.chown(path.parent, 4711, 4712)
+    if there:
+        shutil.copyfile(source, path)
+        os.chown(path, 4711, 4712)
+    restore(source, path)
+    for name in ("queue.db", "queue.db-use"):
+        made = path.with_name(name).stat()
+        assert (made.st_uid, made.st_gid, stat.S_IMODE(made.st_mode)) == (4711, 4712, 0o600)
