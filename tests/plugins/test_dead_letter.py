@@ -12,6 +12,7 @@ from gateway.errors import (
     TooManyRequests,
     UpstreamReset,
 )
+from gateway.http import Principal, Response
 from gateway.http.delivery import Delivery, note_delivery
 from gateway.services.queue import Query, QueueFull, QueueUnavailable, State
 from gateway.services.queue.message import unpack
@@ -229,3 +230,19 @@ async def test_what_another_plugin_delivers_it_keeps_itself():
     await exchange(DeadLetter, {}, asked, target, ports=given)
     assert (await given.work.find(Query())).items == []
     assert target.request.headers["Sidegate-Attempt"] == "2"
+
+
+async def test_whose_it_is_counts_though_it_was_found_out_below():
+    given = idle()
+
+    def signed_in(name):
+        async def target(asked):
+            asked.principal = Principal(name)
+            return Response(503)
+
+        return target
+
+    for name in ("alice", "bob", "bob"):
+        await exchange(DeadLetter, {}, write(headers={"Idempotency-Key": "1"}), signed_in(name), ports=given)
+    assert len(await items(given)) == 2, "another's key of the same name is another key"
+    assert await given.work.erase("alice") == 1
