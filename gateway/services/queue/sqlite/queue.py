@@ -170,7 +170,9 @@ class SqliteQueue:
         since = self._names.seq(after) if after is not None else None
         if after is not None and since is None:
             raise QueueError("there is no such place in the listing")
-        return await self._scans.ask(
+        # Items by name are found at once: whoever asks for them does not wait behind somebody who looks through all.
+        readers = self._points if query.ids and not selection.kept else self._scans
+        return await readers.ask(
             lambda connection, topics: self._reading.page(connection, topics, selection, since or -1, limit)
         )
 

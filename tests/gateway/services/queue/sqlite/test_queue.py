@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -299,3 +300,15 @@ async def test_the_total_counts_every_topic_and_what_others_put(open_queue: Any)
     assert [type(result).__name__ for result in results] == ["QueueFull"] * 2
     await other.purge(Query(topic="b"))
     await queue.put(Draft("c", b""))
+
+
+async def test_who_asks_for_an_item_by_name_waits_for_nobody_who_looks_through_all(queue: Any):
+    receipt = await queue.put(Draft("t", b"x"))
+    over = threading.Event()
+    looking = [asyncio.ensure_future(queue._scans.ask(lambda *_: over.wait(60))) for _ in range(8)]
+    try:
+        page = await asyncio.wait_for(queue.find(Query(ids=[receipt.id])), 30)
+    finally:
+        over.set()
+        await asyncio.gather(*looking)
+    assert [item.id for item in page.items] == [receipt.id]
