@@ -21,6 +21,9 @@ CHILDREN: Final = 1000
 DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Bucket bounds in seconds: from what a hit in memory takes to the longest usual deadline."""
 
+AWAITED: Final = (200, 500, 502, 503, 504)
+"""Statuses that a route's `requests_total` shows before there is one of them."""
+
 Snapshot = list[dict[str, Any]]
 """Families: ``{name, kind, help, labels, rule, bounds, samples}``; a sample is ``[[label values], value]``,
 of a histogram ``[[label values], [count, sum, buckets]]``."""
@@ -271,8 +274,16 @@ class Metrics:
             made = {"name": name, "kind": kind, "help": text, "labels": labels, "rule": "sum"}
             return {**made, "bounds": bounds, "samples": samples}
 
+        requests = family("requests_total", "counter", "Exchanges that ended, by route and status.", lambda s: s.count)
+        # From nothing: a rate does not see the first error of a series that begins with it.
+        requests["samples"] += [
+            [[name, str(status)], 0]
+            for name, route in list(self._routes.items())[:CHILDREN]
+            for status in AWAITED
+            if status not in route.by_status
+        ]
         return [
-            family("requests_total", "counter", "Exchanges that ended, by route and status.", lambda s: s.count),
+            requests,
             family(
                 "request_duration_seconds",
                 "histogram",

@@ -78,7 +78,7 @@ class Inbox(Plugin[InboxSettings]):
         text = "Requests that were acknowledged and not kept, as the same event had been accepted before."
         self._duplicates = metrics.counter("inbox_duplicates_total", text, labels).child(*place)
         text = "Requests that were refused: the queue was full, or could not be written."
-        refused = metrics.counter("inbox_refused_total", text, (*labels, "why"))
+        refused = metrics.counter("inbox_refused_total", text, (*labels, "reason"))
         self._refused = {why: refused.child(*place, why) for why in ("full", "unavailable")}
         text = "From a whole request to its being on disk."
         self._commit = metrics.histogram("inbox_commit_seconds", text, labels, bounds=COMMITS).child(*place)

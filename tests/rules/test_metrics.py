@@ -110,6 +110,28 @@ def test_its_help_is_a_sentence(name: str) -> None:
     ), metric
 
 
+ONE_WORD = {"by": "outcome", "why": "reason", "cause": "reason", "result": "outcome", "answer": "outcome"}
+"""Labels that would say what another label says elsewhere, and that one."""
+
+
+def labels() -> dict[str, set[str]]:
+    """What stands as text in the labels of the metrics that the source declares by a call, by place."""
+    found: dict[str, set[str]] = {}
+    for path in sorted([*ROOT.glob("gateway/**/*.py"), *ROOT.glob("plugins/**/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") not in KINDS or len(node.args) < 3:
+                continue
+            texts = {each.value for each in ast.walk(node.args[2]) if isinstance(each, ast.Constant)}
+            found.setdefault(f"{path.relative_to(ROOT)}:{node.lineno}", set()).update(map(str, texts))
+    return found
+
+
+def test_labels_have_one_word_for_one_thing() -> None:
+    assert len(labels()) > 40
+    wrong = {place: sorted(words & {*ONE_WORD}) for place, words in labels().items() if words & {*ONE_WORD}}
+    assert not wrong, "outcome: how it ended; reason: why"
+
+
 # -- rules and dashboards -------------------------------------------------------------------------------------------
 
 CONFIG = ROOT / "config"

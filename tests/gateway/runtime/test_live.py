@@ -52,7 +52,7 @@ async def test_every_request_is_answered_and_counted_once(runtime, method, path,
     runtime.record(Exchange(asked, response, status=status, duration=0))
     assert runtime.in_flight == 0
     counted = {family["name"]: family for family in runtime.services.metrics.snapshot()}["requests_total"]["samples"]
-    assert counted == [[[route, str(status)], 1]]
+    assert [sample for sample in counted if sample[1]] == [[[route, str(status)], 1]]
 
 
 async def test_parameters_of_the_path_are_for_the_chain(runtime):

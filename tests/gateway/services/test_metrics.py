@@ -46,7 +46,21 @@ def test_an_exchange_is_seen_in_every_metric_of_its_route() -> None:
 def test_a_status_that_is_none_is_counted_as_other(status: int) -> None:
     metrics = Metrics()
     metrics.route("r").of(status).record(0, 0, 0)
-    assert samples(metrics.snapshot(), "requests_total") == {("r", "other"): 1}
+    counted = samples(metrics.snapshot(), "requests_total")
+    assert {labels: value for labels, value in counted.items() if value} == {("r", "other"): 1}
+
+
+def test_errors_are_shown_before_there_is_one() -> None:
+    """The rate of a series that begins at 1 is 0: the first error of a route would burn no budget."""
+    metrics = Metrics()
+    metrics.route("r").of(502).record(0, 0, 0)
+    assert samples(metrics.snapshot(), "requests_total") == {
+        ("r", "200"): 0,
+        ("r", "500"): 0,
+        ("r", "502"): 1,
+        ("r", "503"): 0,
+        ("r", "504"): 0,
+    }
 
 
 def test_children_beyond_the_bound_share_one_and_are_counted() -> None:

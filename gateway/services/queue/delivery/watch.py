@@ -23,14 +23,14 @@ class Watch:
         self._attempts = metrics.counter(
             "delivery_attempts_total",
             "Attempts to deliver kept work, by the class of the answer's status or what there was instead of one.",
-            (*labels, "result"),
+            (*labels, "outcome"),
         )
         text = "Kept work that was delivered."
         self._delivered = metrics.counter("delivery_delivered_total", text, labels).child(*self._place)
         text = "Kept work that became a dead letter: no more attempts, or a permanent answer."
-        self._dead = metrics.counter("delivery_dead_total", text, (*labels, "why"))
+        self._dead = metrics.counter("delivery_dead_total", text, (*labels, "reason"))
         text = "Work that was taken and given back, as nothing could be sent; no attempt is counted."
-        self._untried = metrics.counter("delivery_untried_total", text, (*labels, "why"))
+        self._untried = metrics.counter("delivery_untried_total", text, (*labels, "reason"))
         text = "Work that was tried again by hand, or by an order of the admin API."
         self._replayed = metrics.counter("delivery_replayed_total", text, labels).child(*self._place)
         text = "Work whose lease was lost while it was under way: another delivers it, too."
@@ -40,7 +40,7 @@ class Watch:
         text = "Work under way."
         self._in_flight = metrics.gauge("delivery_in_flight", text, labels).child(*self._place)
         text = "Whether delivery stands still, and why: upstream_ill, circuit_open, no_target, queue."
-        self._paused = metrics.gauge("delivery_paused", text, (*labels, "why"), rule="max")
+        self._paused = metrics.gauge("delivery_paused", text, (*labels, "reason"), rule="max")
 
     def began(self, item: Item) -> None:
         """An attempt begins."""
