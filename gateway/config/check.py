@@ -18,6 +18,7 @@ from gateway.config.listener import ListenerTls
 from gateway.config.log_check import log_mistakes
 from gateway.config.model import Config, Route
 from gateway.config.routing import mistakes
+from gateway.config.tracing import CollectorTls
 from gateway.config.upstream import Upstream
 from gateway.config.wording import Step, suggest
 from gateway.plugin import Authenticator, Mode, Plugin
@@ -183,6 +184,9 @@ def _authorities(file: Path, path: tuple[Step, ...]) -> Iterator[Finding]:
 def _operation(config: Config) -> Iterator[Finding]:
     for path, message in log_mistakes(config):
         yield Finding(path, message)
+    for log, sinks in (("access_log", config.access_log.to), ("log", config.log.to)):
+        for index, sink in enumerate(sinks):
+            yield from _collector_tls(sink.tls, (log, "to", index, "tls"))
     yield from _tracing(config)
     if config.errors.sentry is not None and not unhandled.available():
         yield Finding(
@@ -224,10 +228,14 @@ def _tracing(config: Config) -> Iterator[Finding]:
         yield Finding(
             ("tracing",), "expected the extra `otel` to be installed: pip install 'sidegate[otel]'", of_key=True
         )
-    if tracing.tls.cert is not None and tracing.tls.key is not None:
-        yield from _certificate(tracing.tls.cert, tracing.tls.key, ("tracing", "tls"))
-    if tracing.tls.ca is not None:
-        yield from _authorities(tracing.tls.ca, ("tracing", "tls", "ca"))
+    yield from _collector_tls(tracing.tls, ("tracing", "tls"))
+
+
+def _collector_tls(tls: CollectorTls, path: tuple[Step, ...]) -> Iterator[Finding]:
+    if tls.cert is not None and tls.key is not None:
+        yield from _certificate(tls.cert, tls.key, path)
+    if tls.ca is not None:
+        yield from _authorities(tls.ca, (*path, "ca"))
 
 
 def _durable(config: Config) -> Iterator[Finding]:

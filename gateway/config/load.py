@@ -165,6 +165,9 @@ def _certificates(config: Config, reading: Reading) -> dict[Path, bytes]:
     tls = [listener.tls for listener in (*config.listeners, *([config.admin] if config.admin else ()))]
     paths = [path for one in tls if one is not None for path in (one.cert, one.key, one.client_ca)]
     paths += [path for one in config.upstreams.values() for path in (one.tls.ca, one.tls.cert, one.tls.key)]
+    told = [sink.tls for sink in (*config.access_log.to, *config.log.to)]
+    told += [config.tracing.tls] if config.tracing is not None else []
+    paths += [path for one in told for path in one.files]
     found: dict[Path, bytes] = {}
     for path in paths:
         with contextlib.suppress(OSError, ValueError):  # that they can be read was checked just now

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, SecretStr, mo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from gateway.config.tracing import SHOWN_WITHOUT_QUERY, CollectorTls
+from gateway.plugin.document import file_state
 from gateway.plugin.settings import (
     Duration,
     FilePath,
@@ -20,7 +22,7 @@ from gateway.plugin.settings import (
     Size,
     expected,
 )
-from gateway.services.log.address import FACILITIES, endpoint, parse_address
+from gateway.services.log.address import FACILITIES, endpoint, parse_address, without_query
 
 Layout = Literal["sidegate", "ecs", "otel", "console"]
 """As `gateway.services.log.layout.LAYOUTS`."""
@@ -68,7 +70,7 @@ def _syslog(value: Any) -> Any:
             pass
         else:
             return value
-    raise expected("a syslog server: udp://host:514, tcp://host:601 or unix:/dev/log")
+    raise expected("a syslog server: udp://host:514, tcp://host:601, tls://host:6514 or unix:/dev/log")
 
 
 def _otlp(value: Any) -> Any:
@@ -108,8 +110,8 @@ class LogSink(Settings):
     )
     syslog: Annotated[str | None, BeforeValidator(lambda value: None if value is None else _syslog(value))] = Field(
         default=None,
-        description="A syslog server, spoken to as RFC 5424 says: `udp://host:514`, `tcp://host:601` or "
-        "`unix:/dev/log`. The line is the message.",
+        description="A syslog server, spoken to as RFC 5424 says: `udp://host:514`, `tcp://host:601`, "
+        "`tls://host:6514` (RFC 5425) or `unix:/dev/log`. The line is the message.",
     )
     facility: Annotated[str, BeforeValidator(_facility)] = Field(
         default="local0", description="Of `syslog`: `local0` to `local7`, `user`, `daemon` … (RFC 5424 §6.2.1)."
@@ -121,7 +123,9 @@ class LogSink(Settings):
         default="octet",
         description="Of `syslog` over TCP: how messages are told apart (RFC 6587): by their length, or by line ends.",
     )
-    otlp: Annotated[str | None, BeforeValidator(lambda value: None if value is None else _otlp(value))] = Field(
+    otlp: Annotated[
+        str | None, BeforeValidator(lambda value: None if value is None else _otlp(value)), SHOWN_WITHOUT_QUERY
+    ] = Field(
         default=None,
         description="An OpenTelemetry collector, spoken to by OTLP over HTTP; without a path `/v1/logs` is added. "
         "Needs the extra `otel`.",
@@ -131,6 +135,9 @@ class LogSink(Settings):
     )
     timeout: Duration = Field(
         default=10.0, gt=0, description="Of `otlp`: longest wait for the collector; as in the OTLP specification."
+    )
+    tls: CollectorTls = Field(
+        default=CollectorTls(), description="Of `otlp` by `https://` and of `syslog` by `tls://`: who is trusted."
     )
     format: Layout | None = Field(
         default=None, description="What lines look like here. Unset: as the log says. `otlp` has its own."
@@ -150,6 +157,11 @@ class LogSink(Settings):
         kinds = [kind for kind in _KINDS if getattr(self, kind) is not None]
         if len(kinds) != 1:
             raise expected("exactly one of stream, file, syslog and otlp")
+        secure = (self.syslog or self.otlp or "").startswith(("tls:", "https:"))
+        if "tls" in self.model_fields_set and not secure:
+            raise expected("`tls` only beside `syslog: tls://…` and `otlp: https://…`")
+        if secure and self.framing == "newline":
+            raise expected("no `framing: newline` over TLS, which has octet counts (RFC 5425 §4.3)")
         for key, kind in _OF_KIND.items():
             if key in self.model_fields_set and kind != kinds[0]:
                 raise expected(f"`{key}` only beside `{kind}`")
@@ -168,12 +180,14 @@ class LogSink(Settings):
 
     def __str__(self) -> str:
         """What messages call it: no secret stands in an address."""
-        return str(getattr(self, self.kind))
+        return without_query(str(getattr(self, self.kind)))
 
     @model_serializer(mode="wrap", when_used="json")
     def _as_written(self, handler: Any) -> Any:
         dumped: dict[str, Any] = handler(self)
         wanted = {key for key, kind in _OF_KIND.items() if kind == self.kind} | {self.kind, "format"}
+        if self.tls != CollectorTls():
+            wanted.add("tls")
         short = {key: value for key, value in dumped.items() if key in wanted and value not in (None, {})}
         if "file" in short and self.rotate is None:
             short["rotate"] = "off"
@@ -369,4 +383,6 @@ def identity_of(sink: LogSink, layout: Layout) -> tuple[Any, ...]:
         return tuple(sorted((key, plain(item)) for key, item in value.items())) if isinstance(value, dict) else value
 
     dumped = sink.model_dump(mode="python")
-    return (sink.format or layout, *(repr(plain(dumped[key])) for key in sorted(dumped) if key != "format"))
+    # A renewed certificate is another way to the same place.
+    files = tuple(file_state(path) for path in sink.tls.files)
+    return (sink.format or layout, *(repr(plain(dumped[key])) for key in sorted(dumped) if key != "format"), *files)

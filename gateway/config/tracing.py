@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from gateway.plugin.settings import Count, Duration, FilePath, OneOrMany, Percent, Secret, Settings, expected
+from gateway.services.log.address import without_query
 from gateway.services.masking import is_secret
 
 
@@ -25,6 +27,12 @@ def _endpoint(text: str) -> str:
     if parts.username is not None:
         raise expected("a URL without a password: it belongs into `headers`")
     return f"{text.rstrip('/')}/v1/traces" if parts.path in ("", "/") and not parts.query else text
+
+
+SHOWN_WITHOUT_QUERY: Final = PlainSerializer(
+    lambda url: None if url is None else without_query(url), return_type=str | None, when_used="json"
+)
+"""Of a collector's URL: its query may hold a key."""
 
 
 def _shown(name: str) -> str:
@@ -85,7 +93,7 @@ class Batch(Settings):
 
 
 class CollectorTls(Settings):
-    """TLS towards the collector."""
+    """TLS towards a collector, or another server that takes what the gateway tells."""
 
     ca: FilePath | None = Field(default=None, description="PEM file of authorities in place of the usual ones.")
     cert: FilePath | None = Field(default=None, description="PEM file of the gateway's own certificate.")
@@ -97,13 +105,18 @@ class CollectorTls(Settings):
             raise expected("`cert` and `key` together")
         return self
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those that are named."""
+        return tuple(path for path in (self.ca, self.cert, self.key) if path is not None)
+
 
 class Tracing(Settings):
     """Traces by OpenTelemetry's protocol; needs the extra `otel`. Unset: nothing is recorded and nothing is paid for;
     `traceparent` is still continued, or begun, for the services behind.
     """
 
-    endpoint: Annotated[str, AfterValidator(_endpoint)] = Field(
+    endpoint: Annotated[str, AfterValidator(_endpoint), SHOWN_WITHOUT_QUERY] = Field(
         default="http://127.0.0.1:4318",
         validate_default=True,
         description="The collector's URL; `/v1/traces` is added where there is no path.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.model import Config, Route
+from gateway.plugin.document import file_state
 from gateway.services import unhandled
 from gateway.services.tracing import Collector, Options, RouteTracing
 
@@ -21,6 +22,7 @@ def tracing_options(config: Config) -> Options | None:
         ca=str(tls.ca) if tls.ca is not None else None,
         cert=str(tls.cert) if tls.cert is not None else None,
         key=str(tls.key) if tls.key is not None else None,
+        files=tuple(file_state(path) for path in tls.files),
         resource=tuple(sorted({"service.name": settings.service, **settings.resource}.items())),
         queue=batch.queue,
         batch=batch.size,

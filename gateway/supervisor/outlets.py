@@ -21,7 +21,7 @@ from gateway.services.log import (
     redirect,
     set_level,
 )
-from gateway.services.log.address import parse_address
+from gateway.services.log.address import Secure, parse_address
 from gateway.services.log.application import application_failed, configured
 from gateway.services.log.layout import LAYOUTS
 from gateway.services.metrics import OTHER, Metrics
@@ -167,12 +167,19 @@ def open_sink(wanted: LogSink, layout: Layout) -> Sink:
             app_name=wanted.app_name,
             framing=wanted.framing,
             layout=laid_out,
+            secure=_secure(wanted),
             name=wanted.syslog,
         )
     if wanted.otlp is not None:
         from gateway.services.log.otlp import OtlpSink  # noqa: PLC0415 - needs the extra
 
-        return OtlpSink(wanted.otlp, headers=secrets_of(wanted), timeout=wanted.timeout, name=_without_query(wanted))
+        return OtlpSink(
+            wanted.otlp,
+            headers=secrets_of(wanted),
+            timeout=wanted.timeout,
+            secure=_secure(wanted),
+            name=wanted.otlp.partition("?")[0],
+        )
     descriptor = 1 if wanted.stream == "stdout" else 2
     return StreamSink(descriptor, laid_out, name=wanted.stream or "")
 
@@ -182,8 +189,8 @@ def _rotation(wanted: LogSink) -> Rotation | None:
     return None if rotate is None else Rotation(rotate.size, rotate.every, rotate.keep, rotate.keep_size)
 
 
-def _without_query(wanted: LogSink) -> str:
-    return (wanted.otlp or "").partition("?")[0]
+def _secure(wanted: LogSink) -> Secure:
+    return Secure(wanted.tls.ca, wanted.tls.cert, wanted.tls.key)
 
 
 # -- the gateway's own log ---------------------------------------------------------------------------------------------

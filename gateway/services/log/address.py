@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import ssl
 
 FACILITIES: Final[dict[str, int]] = {
     name: number
@@ -31,6 +35,7 @@ FACILITIES: Final[dict[str, int]] = {
     )
 } | {f"local{number}": 16 + number for number in range(8)}
 """RFC 5424 §6.2.1."""
+_PORTS: Final[dict[Literal["udp", "tcp", "tls"], int]] = {"udp": 514, "tcp": 601, "tls": 6514}
 EXTRA: Final = "the extra `otel` (pip install 'sidegate[otel]')"
 
 
@@ -38,14 +43,14 @@ EXTRA: Final = "the extra `otel` (pip install 'sidegate[otel]')"
 class SyslogAddress:
     """Where the server is."""
 
-    kind: Literal["udp", "tcp", "unix"]
+    kind: Literal["udp", "tcp", "tls", "unix"]
     host: str = ""
     port: int = 0
     path: str = ""
 
 
 def parse_address(text: str) -> SyslogAddress:
-    """``udp://host:514``, ``tcp://host:601`` or ``unix:/dev/log``. Raises ValueError."""
+    """``udp://host:514``, ``tcp://host:601``, ``tls://host:6514`` or ``unix:/dev/log``. Raises ValueError."""
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         path = "/" + path.lstrip("/") if path.startswith("//") else path
@@ -53,10 +58,35 @@ def parse_address(text: str) -> SyslogAddress:
             raise ValueError("expected unix:/absolute/path")
         return SyslogAddress("unix", path=path)
     parts = urlsplit(text)
-    if parts.scheme not in ("udp", "tcp") or not parts.hostname or parts.path or parts.query or parts.username:
-        raise ValueError("expected udp://host:port, tcp://host:port or unix:/path")
-    port = parts.port or {"udp": 514, "tcp": 601}[parts.scheme]
-    return SyslogAddress("tcp" if parts.scheme == "tcp" else "udp", parts.hostname, port)
+    for kind, usual in _PORTS.items():
+        if parts.scheme == kind and parts.hostname and not (parts.path or parts.query or parts.username):
+            return SyslogAddress(kind, parts.hostname, parts.port or usual)
+    raise ValueError("expected udp://host:port, tcp://host:port, tls://host:port or unix:/path")
+
+
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """How TLS is spoken to a server: PEM files, read at each connection, so that a renewed one is taken up."""
+
+    ca: Path | None = None
+    """Authorities in place of the system's."""
+    cert: Path | None = None
+    key: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError, of which ssl.SSLError is one."""
+        import ssl  # noqa: PLC0415 - only who speaks TLS pays for it
+
+        made = ssl.create_default_context(cafile=self.ca)
+        if self.cert is not None:
+            made.load_cert_chain(self.cert, self.key)
+        return made
+
+
+def without_query(url: str) -> str:
+    """An address as messages and dumps have it: some vendors want their key in the query."""
+    address, mark, _ = url.partition("?")
+    return f"{address}?***" if mark else address
 
 
 def available() -> bool:

@@ -13,13 +13,12 @@ import http.client
 import importlib.metadata
 import os
 import socket
-import ssl
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from gateway.services.log.address import endpoint
+from gateway.services.log.address import Secure, endpoint
 from gateway.services.log.layout import (
     SERVICE,
     SEVERITY_NUMBERS,
@@ -52,7 +51,13 @@ class OtlpSink(Sink):
     keeps: ClassVar[bool] = True
 
     def __init__(
-        self, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 10.0, name: str = "otlp"
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        name: str = "otlp",
+        secure: Secure | None = None,
     ) -> None:
         """Raises ModuleNotFoundError without the extra, ValueError for a URL that is none."""
         from opentelemetry.proto.collector.logs.v1 import logs_service_pb2  # noqa: PLC0415 - of the extra
@@ -69,6 +74,7 @@ class OtlpSink(Sink):
             "User-Agent": f"{SERVICE}/{_version()}",
         }
         self._timeout = timeout
+        self._tls = secure or Secure()
         self._connection: http.client.HTTPConnection | None = None
         self._no_sooner = 0.0
         self._resource = {
@@ -152,7 +158,7 @@ class OtlpSink(Sink):
 
     def _open(self) -> http.client.HTTPConnection:
         if self._secure:
-            context = ssl.create_default_context()
+            context = self._tls.context()
             return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=context)
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
 

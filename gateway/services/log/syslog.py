@@ -1,15 +1,17 @@
-"""Lines to a syslog server: RFC 5424 messages over UDP (RFC 5426), TCP (RFC 6587) or a unix socket."""
+"""Lines to a syslog server: RFC 5424 messages over UDP (RFC 5426), TCP (RFC 6587), TLS (RFC 5425) or a unix socket."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Literal
 
-from gateway.services.log.address import FACILITIES, SyslogAddress
+from gateway.services.log.address import FACILITIES, Secure, SyslogAddress
 from gateway.services.log.layout import SERVICE, Layout, Record, encode, is_access, level_of, record_of_line
 from gateway.services.log.sink import Sink, Unwritten
 
@@ -18,6 +20,8 @@ LONGEST_DATAGRAM: Final = 8192
 """Bytes of a message over UDP or a unix datagram socket: what common receivers take; longer texts are cut."""
 PATIENCE: Final = 5.0
 """Seconds to connect, and for each write."""
+GOODBYE: Final = 0.5
+"""Seconds for the end of TLS (RFC 5425 §4.4), without which a server may take what came last for cut off."""
 _NOT_NAME: Final = re.compile(r"[^!-~]")
 
 
@@ -58,14 +62,17 @@ class SyslogSink(Sink):
         app_name: str = SERVICE,
         framing: Literal["octet", "newline"] = "octet",
         layout: Layout | None = None,
+        secure: Secure | None = None,
         name: str = "syslog",
     ) -> None:
+        """``secure`` is for TLS, whose framing is always ``octet``."""
         super().__init__(None, name=name)
         self._address = address
         self._message = SyslogLayout(layout, facility, app_name)
-        self._octets = framing == "octet"
+        self._octets = framing == "octet" or address.kind == "tls"
+        self._secure = secure or Secure()
         self._socket: socket.socket | None = None
-        self._stream = address.kind == "tcp"
+        self._stream = address.kind in ("tcp", "tls")
 
     def _deliver(self, lines: list[bytes]) -> None:
         try:
@@ -84,27 +91,39 @@ class SyslogSink(Sink):
 
     def _connect(self) -> socket.socket:
         address = self._address
-        if address.kind == "tcp":
+        if address.kind in ("tcp", "tls"):
             made = socket.create_connection((address.host, address.port), PATIENCE)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return made
+            return made if address.kind == "tcp" else self._greet(made)
         if address.kind == "udp":
             family, kind, _, _, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)[0]
             return _connected(socket.socket(family, kind), place)
         try:
             made = _connected(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), address.path)
         except OSError as error:
-            if not isinstance(error, ConnectionError) and error.errno != 91:  # EPROTOTYPE: it is a stream
+            if not isinstance(error, ConnectionError) and error.errno != errno.EPROTOTYPE:  # it is a stream
                 raise
             made = _connected(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address.path)
             self._stream = True
         return made
 
+    def _greet(self, made: socket.socket) -> socket.socket:
+        try:
+            return self._secure.context().wrap_socket(made, server_hostname=self._address.host)
+        except BaseException:
+            made.close()
+            raise
+
     def _disconnect(self) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.close()
-            self._socket = None
+        made, self._socket = self._socket, None
+        if made is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            if isinstance(made, ssl.SSLSocket):
+                made.settimeout(GOODBYE)
+                made.unwrap()
+        with contextlib.suppress(OSError):
+            made.close()
 
     def _framed(self, line: bytes, limit: int | None) -> bytes | None:
         try:
@@ -174,7 +193,7 @@ def _hung_up(connection: socket.socket) -> bool:
     connection.setblocking(False)
     try:
         return connection.recv(4096) == b""
-    except (BlockingIOError, InterruptedError):
+    except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
         return False
     except OSError:
         return True

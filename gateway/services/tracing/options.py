@@ -19,6 +19,8 @@ class Collector:
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
+    files: tuple[tuple[int, ...], ...] = ()
+    """How those files stood: a renewed certificate makes it another collector."""
     resource: tuple[tuple[str, str], ...] = ()
     queue: int = 4096
     """Spans that may wait."""

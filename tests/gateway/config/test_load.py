@@ -416,7 +416,16 @@ def test_a_review_by_a_layer_above_is_part_of_the_one_answer():
     assert [problem.path for problem in caught.value.problems] == ["routes[1].matsch", "routes[2].name"]
 
 
-def test_a_new_certificate_under_an_old_name_is_a_change(tmp_path: Path):
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(GOOD.replace('http://127.0.0.1:9000"]', 'https://h"], tls: {ca: ca}'), id="of a target"),
+        pytest.param(GOOD + "tracing: {endpoint: 'https://h', tls: {ca: ca}}\n", id="of a collector of traces"),
+        pytest.param(GOOD + "access_log: {syslog: 'tls://h', tls: {ca: ca}}\n", id="of a syslog server"),
+        pytest.param(GOOD + "log: {to: {otlp: 'https://h', tls: {ca: ca}}}\n", id="of a collector of logs"),
+    ],
+)
+def test_a_new_certificate_under_an_old_name_is_a_change(tmp_path: Path, use: str):
     def write(name: str) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -425,7 +434,7 @@ def test_a_new_certificate_under_an_old_name_is_a_change(tmp_path: Path):
         made = builder.serial_number(1).not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
         (tmp_path / "ca").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    (tmp_path / "g.yaml").write_text(GOOD.replace('http://127.0.0.1:9000"]', 'https://h"], tls: {ca: ca}'))
+    (tmp_path / "g.yaml").write_text(use)
     write("first")
     first = load([tmp_path / "g.yaml"], {})
     assert tmp_path / "ca" in first.files

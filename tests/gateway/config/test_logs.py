@@ -12,6 +12,7 @@ from gateway.config.dump import dump_masked
 from gateway.config.load import ConfigurationError
 from gateway.config.logs import AccessLog, Log, LogSink, Rotate, identity_of
 from gateway.config.model import Config
+from gateway.testing.authority import Authority
 
 REST = "upstreams: {a: {targets: ['http://h:1']}}\nroutes: [{name: r, upstream: a}]\n"
 
@@ -110,6 +111,12 @@ def test_defaults() -> None:
         ("access_log: {to: [{syslog: 'tcp://h', framing: crlf}]}", "framing: expected octet or newline"),
         ("access_log: {to: [{stream: stdout, rotate: {}}]}", "expected `rotate` only beside `file`"),
         ("access_log: {to: [{file: /tmp/x.log, headers: {}}]}", "expected `headers` only beside `otlp`"),
+        ("access_log: {to: [{otlp: 'http://h', tls: {ca: /x}}]}", "expected `tls` only beside `syslog: tls://…` and"),
+        ("access_log: {to: [{syslog: 'tcp://h', tls: {}}]}", "expected `tls` only beside"),
+        ("access_log: {to: [{syslog: 'tls://h', tls: {cert: /x}}]}", "expected `cert` and `key` together"),
+        ("access_log: {to: [{syslog: 'tls://h', tls: {ca: /not/here}}]}", "to[0].tls.ca: cannot read /not/here"),
+        ("log: {to: {otlp: 'https://h', tls: {ca: /not/here}}}", "log.to.tls.ca: cannot read /not/here"),
+        ("access_log: {to: [{syslog: 'tls://h', framing: newline}]}", "expected no `framing: newline` over TLS"),
         ("access_log: {to: [{otlp: 'http://h', format: ecs}]}", "expected no `format` beside `otlp`"),
         ("access_log: {to: [{otlp: 'http://h', headers: {'A B': x}}]}", "expected a token"),
         ("access_log: {to: [{otlp: 'http://h', headers: {A: \"x\\ny\"}}]}", "printable ASCII"),
@@ -151,3 +158,25 @@ def test_a_sink_is_the_same_if_it_writes_the_same_to_the_same_place() -> None:
     headers = [{"otlp": "http://h", "headers": {"A": value}} for value in ("one", "two")]
     assert not same(headers[0], headers[1])
     assert same(headers[0], headers[0])
+
+
+def test_a_key_in_a_collectors_url_is_not_shown() -> None:
+    text = "access_log: {to: {otlp: 'https://h/v1/logs?key=s3cret'}}\ntracing: {endpoint: 'https://h/t?key=s3cret'}\n"
+    config = loaded(text)
+    shown = dump_masked(config)
+    assert "s3cret" not in str(shown) + str(config.access_log.to[0])
+    assert shown["access_log"] == {"otlp": "https://h/v1/logs?***", "timeout": "10s"}
+    assert shown["tracing"]["endpoint"] == "https://h/t?***"
+    assert config.access_log.to[0].otlp == "https://h/v1/logs?key=s3cret"
+
+
+def test_a_renewed_certificate_is_another_way_to_the_same_place(tmp_path: Path) -> None:
+    authority = Authority()
+    path = authority.write(tmp_path)
+    config = loaded(f"access_log: {{to: {{syslog: 'tls://h', tls: {{ca: {path}}}}}}}")
+    (sink,) = config.access_log.to
+    assert dump_masked(config)["access_log"]["tls"] == {"ca": str(path), "cert": None, "key": None}
+    before = identity_of(sink, "sidegate")
+    assert before == identity_of(sink, "sidegate")
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert identity_of(sink, "sidegate") != before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.services.log.address import FACILITIES, SyslogAddress, available, endpoint, parse_address
+from gateway.services.log.address import FACILITIES, SyslogAddress, available, endpoint, parse_address, without_query
 
 
 def test_facilities_have_the_numbers_of_the_standard() -> None:
@@ -19,6 +19,7 @@ def test_facilities_have_the_numbers_of_the_standard() -> None:
         ("udp://h", SyslogAddress("udp", "h", 514)),
         ("udp://[::1]:5514", SyslogAddress("udp", "::1", 5514)),
         ("tcp://log.example", SyslogAddress("tcp", "log.example", 601)),
+        ("tls://log.example", SyslogAddress("tls", "log.example", 6514)),
         ("unix:/dev/log", SyslogAddress("unix", path="/dev/log")),
         ("unix:///dev/log", SyslogAddress("unix", path="/dev/log")),
     ],
@@ -51,6 +52,13 @@ def test_endpoints(written: str, url: str) -> None:
 def test_no_endpoints(written: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         endpoint(written)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"), [("http://h/v1/logs", "http://h/v1/logs"), ("http://h/a?key=s3cret", "http://h/a?***")]
+)
+def test_what_is_shown_of_an_address(url: str, shown: str) -> None:
+    assert without_query(url) == shown
 
 
 def test_whether_the_extra_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +16,10 @@ from typing import Any
 import pytest
 
 from gateway.services.log import sink as sinks
-from gateway.services.log.address import SyslogAddress
+from gateway.services.log.address import Secure, SyslogAddress
 from gateway.services.log.layout import console, ecs
 from gateway.services.log.syslog import LONGEST_DATAGRAM, SyslogLayout, SyslogSink, shortened
+from gateway.testing.authority import Authority
 
 ACCESS = b'{"ts":"2026-11-21T12:00:00.123Z","method":"GET","path":"/a","status":200}\n'
 FAILED = b'{"ts":"2026-11-21T12:00:00.123Z","method":"GET","path":"/a","status":502}\n'
@@ -177,6 +179,65 @@ def test_over_tcp_by_octet_counts(receiver: Receiver) -> None:
     soon(lambda: receiver.data.count(b'"number"') == 3000)
     assert numbers(framed(receiver.data)) == list(range(3000))
     assert sink.dropped == 0
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Secure:
+    """An authority, and a certificate of 127.0.0.1 with its key, for both sides."""
+    authority = Authority()
+    return Secure(authority.write(tmp_path), *authority.issue(ip=("127.0.0.1",)).write(tmp_path, "own"))
+
+
+def server_side(secure: Secure) -> ssl.SSLContext:
+    assert secure.cert is not None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(secure.cert, secure.key)
+    return context
+
+
+def test_over_tls(secure: Secure) -> None:
+    context = server_side(secure)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(secure.ca)
+    got: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with context.wrap_socket(server.accept()[0], server_side=True) as one:
+                while data := one.recv(65536):  # raises if it is cut off without a goodbye
+                    got.append(data)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        sink = SyslogSink(SyslogAddress("tls", *server.getsockname()), framing="newline", secure=secure)
+        for number in range(3000):
+            sink.write(numbered(number))
+            if number == 1000:
+                soon(lambda: bool(got))  # so that it has been idle in between, with tickets of the session waiting
+        sink.close()
+        thread.join(60)
+    assert numbers(framed(b"".join(got))) == list(range(3000))
+    assert (sink.dropped, sink.failures) == (0, 0)
+
+
+def test_over_tls_nothing_goes_to_a_server_that_is_not_trusted(secure: Secure) -> None:
+    context = server_side(secure)
+    got: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError), context.wrap_socket(server.accept()[0], server_side=True) as one:
+                got.append(one.recv(65536))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        sink = SyslogSink(SyslogAddress("tls", *server.getsockname()))
+        sink.write(numbered(1))
+        thread.join(60)
+        soon(lambda: sink.failures > 0)
+    sink.close()
+    assert not any(got)
+    assert sink.dropped == 1
 
 
 def test_over_tcp_by_line_ends(receiver: Receiver) -> None:
