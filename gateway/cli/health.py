@@ -157,7 +157,11 @@ def _connected(asked: Asked, timeout: float) -> socket.socket:
     if asked.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(timeout)
-        connection.connect(asked.socket)
+        try:
+            connection.connect(asked.socket)
+        except OSError:
+            connection.close()
+            raise
     else:
         connection = socket.create_connection((asked.host, asked.port), timeout)
     if not asked.tls:

@@ -132,11 +132,17 @@ class Inbox(Plugin[InboxSettings]):
             self.context.topic,
             kept.pack(),
             labels=self._labels(request, kept.event_id, event.provider if event is not None else ""),
-            subject=(self._subject(look) or None) if self._subject is not None else None,
+            subject=clean(self._whose_data(look)) or None,
             dedup=_whose(request, dedup) if dedup is not None else None,
             window=self._window,
             order=clean(self._order(look)) or None if self._order is not None else None,
         )
+
+    def _whose_data(self, look: Look) -> str:
+        if self._subject is not None:
+            return self._subject(look)
+        principal = look.request.principal
+        return principal.id if principal is not None else ""
 
     def _labels(self, request: Request, event_id: str, provider: str) -> dict[str, str]:
         labels = {

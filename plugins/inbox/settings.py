@@ -87,7 +87,8 @@ class InboxSettings(DeliverySettings):
     )
     subject: KeyTemplate | None = Field(
         default=None,
-        description="Whose data it is, for erasure: a template as in `dedup.by`. Kept as a digest only.",
+        description="Whose data it is, for erasure: a template as in `dedup.by`. Unset: the principal's, by its id. "
+        "Kept as a digest only.",
     )
     drop: tuple[FieldName, ...] = Field(
         default=SECRETS,

@@ -29,7 +29,8 @@ _MESSAGE: Final = 200
 """Characters of what a target says of its progress."""
 _REPORT: Final = 4096
 """Bytes of such a report."""
-_PRIVATE: Final = ("Cache-Control", "no-store")
+_PRIVATE: Final = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"))
+"""The URL is a secret."""
 
 
 class JobUnknown(GatewayError):
@@ -133,7 +134,7 @@ class Desk:
             await queue.purge(Query(ids=[item.id]))
         await queue.forget(result_name(ticket.item))
         await queue.forget(progress_name(ticket.item))
-        return Response(204, headers=[_PRIVATE])
+        return Response(204, headers=_PRIVATE)
 
     async def _report(self, request: Request) -> Response:
         ticket = _ticket(request, "progress")
@@ -187,5 +188,5 @@ def _progress(body: bytes) -> dict[str, Any]:
 
 def as_json(status: int, value: Any, *headers: tuple[str, str]) -> Response:
     """An answer of the gateway's own."""
-    fields = [("Content-Type", "application/json"), _PRIVATE, *headers]
+    fields = [("Content-Type", "application/json"), *_PRIVATE, *headers]
     return Response(status, headers=fields, body=json.dumps(value).encode() + b"\n")

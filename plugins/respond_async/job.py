@@ -17,6 +17,7 @@ VERSION: Final = 1
 _TICKET: Final = re.compile(r"([0-9A-Za-z:._-]{1,128})\.([A-Za-z0-9_-]{32})")
 _SECRET: Final = 24
 """Bytes."""
+_SET_HERE: Final = frozenset({b"cache-control", b"referrer-policy"})
 _LEFT_OUT: Final = frozenset(
     int(kind)
     for kind in (
@@ -89,12 +90,11 @@ class Result(msgspec.Struct, array_like=True):
 
     def response(self) -> Response:
         """The answer again."""
-        fields = [(name, value) for name, value in self.fields if name.lower() != b"cache-control"]
+        fields = [(name, value) for name, value in self.fields if name.lower() not in _SET_HERE]
         headers = [(name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in fields]
-        # It is one client's, whatever it was to be: its URL is a secret.
-        return Response(
-            self.status, headers=[*headers, ("Cache-Control", "private, no-store")], body=self.body, reason=self.reason
-        )
+        # It is one client's, whatever it was to be: its URL is a secret, which a page must not hand on.
+        headers += [("Cache-Control", "private, no-store"), ("Referrer-Policy", "no-referrer")]
+        return Response(self.status, headers=headers, body=self.body, reason=self.reason)
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -464,6 +464,15 @@ async def test_an_order_is_kept_by_key():
     assert got.index(("b", 2, "1")) < got.index(("a", 1, "2"))
 
 
+async def test_its_data_is_the_principals_where_nothing_else_is_said():
+    given = ports(owner=False)
+    for name in ("alice", "bob", None):
+        asked = request("POST", "/hooks", body="x", principal=name)
+        assert (await exchange(Inbox, {"dedup": "off"}, asked, answering(200), ports=given)).status == 202
+    assert await given.work.erase("alice") == 1
+    assert len((await given.work.find(Query())).items) == 2
+
+
 async def test_its_data_can_be_erased_by_subject():
     given = idle()
     async with opened(Inbox, {"subject": "{json./data/object/customer}"}, ports=given) as inbox:

@@ -470,6 +470,15 @@ async def test_what_another_plugin_delivers_is_made_at_once_and_as_it_says():
     assert (response.status, target.request.headers["Sidegate-Event-Id"]) == (200, "evt_1")
 
 
+async def test_a_page_does_not_hand_its_url_on():
+    async with Running(answering(200, {"Referrer-Policy": "unsafe-url"}, "page")) as asked:
+        url = (await asked.plugin(call())).headers["Location"]
+        await asked.given.clock.elapse(1)
+        for where in (url, f"{url}&result=1"):
+            response = (await asked.ask(where))[2]
+            assert response.headers.getall("Referrer-Policy") == ["no-referrer"]
+
+
 async def test_who_waits_for_long_looks_ever_more_seldom():
     async with Running(answering(200), {"max_wait": "5m"}, owner=False) as asked:
         looks = 0

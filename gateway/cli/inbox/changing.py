@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import itertools
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
@@ -43,7 +44,11 @@ def define(actions: Any) -> Iterator[argparse.ArgumentParser]:
         "erase",
         help="delete all that holds a subject's data: here, and what plugins of the running gateway keep elsewhere",
     )
-    erase.add_argument("subject", metavar="SUBJECT", help="as the gateway knows it, such as a principal's id")
+    erase.add_argument(
+        "subject",
+        metavar="SUBJECT",
+        help="as the gateway knows it, such as a principal's id; -: a line of standard input, in no process list",
+    )
     erase.add_argument("--queue-only", action="store_true", help="ask no running gateway")
     yield erase
 
@@ -96,13 +101,14 @@ async def _dry(desk: Desk, query: Query, what: str) -> int:
 
 
 async def _erase(desk: Desk, options: argparse.Namespace) -> int:
-    if not options.subject:
+    subject = options.subject if options.subject != "-" else sys.stdin.readline().strip()
+    if not subject:
         raise ValueError("SUBJECT is empty")
     desk.ask_leave()
-    number = await desk.queue.erase(options.subject)
+    number = await desk.queue.erase(subject)
     desk.record("erase", {"items": number})  # whose data it was is just what must not be kept
     print(f"{number} items deleted")
-    return 0 if options.queue_only else await asyncio.to_thread(_erase_elsewhere, desk.config, options.subject)
+    return 0 if options.queue_only else await asyncio.to_thread(_erase_elsewhere, desk.config, subject)
 
 
 def _erase_elsewhere(config: Config, subject: str) -> int:

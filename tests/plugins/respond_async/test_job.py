@@ -72,6 +72,7 @@ def test_an_answer_is_kept_without_its_connection_and_is_one_clients():
         ("X-Two", "1"),
         ("X-Two", "2"),
         ("Cache-Control", "private, no-store"),
+        ("Referrer-Policy", "no-referrer"),
     ]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from gateway.services.queue import Attempt, Buried, Queue
 
@@ -80,3 +83,27 @@ def test_what_changes_something_is_in_the_audit_trail(inbox: Any, tmp_path: Path
     actions = [each["action"] for each in records if str(each.get("action", "")).startswith("inbox.")]
     assert actions == ["inbox.replay", "inbox.erase"]
     assert "alice" not in json.dumps(records)
+
+
+def test_a_subject_may_come_where_no_process_list_shows_it(inbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox.fill()
+    monkeypatch.setattr("sys.stdin", io.StringIO("alice\nbob\n"))
+    assert inbox("erase", "-")[:2] == (0, "3 items deleted\n")
+
+
+@pytest.mark.parametrize(
+    ("admin", "problem"),
+    [
+        pytest.param("off", "`admin` is off", id="without an admin listener"),
+        pytest.param("{bind: 'unix:/nowhere/admin.sock'}", "no gateway answers", id="while nobody answers there"),
+    ],
+)
+def test_what_could_not_be_asked_for_is_named(inbox: Any, admin: str, problem: str) -> None:
+    inbox.fill()
+    text = inbox.file.read_text().replace("admin: off", f"admin: {admin}")
+    inbox.file.write_text(text.replace("upstream: u}]", "upstream: u, plugins: [{plugin: idempotency}]}]"))
+    code, out, err = inbox("erase", "alice")
+    assert (code, out) == (1, "3 items deleted\n")
+    assert problem in err
+    assert "what idempotency may keep is not erased" in err
+    assert inbox("erase", "alice", "--queue-only")[:2] == (0, "0 items deleted\n")
