@@ -46,7 +46,6 @@ class RunningGateway:
 
     def __init__(self, paths: Sequence[Path], loaded: Loaded) -> None:
         several = loaded.config.worker_count > 1
-        self.workforce: Workforce = Processes(loaded) if several else InProcess(loaded)
         self.stopping = False
         self._own_metrics = several
         self._checks = Checks()
@@ -56,6 +55,7 @@ class RunningGateway:
         self.masking = Masking()
         """What data goes through before operators see it."""
         self.witness = Witness(self.masking)
+        self.workforce: Workforce = Processes(loaded, self.witness) if several else InProcess(loaded)
         self._unhandled = Unhandled(self._metrics, self.masking) if several else None
         """Of the supervisor's process, where that is another than the workers'."""
         self._reloader = Reloader(paths, loaded, self._apply)

@@ -31,6 +31,7 @@ from gateway.services.metrics import OTHER, Metrics, Snapshot, merge
 from gateway.services.queue import Queue
 from gateway.supervisor.child import packed
 from gateway.supervisor.control import Line, Refusal
+from gateway.supervisor.witness import Witness
 from gateway.supervisor.workforce import census
 
 log = logging.getLogger("gateway.supervisor")
@@ -66,8 +67,9 @@ class _Child:
 class Processes:
     """`gateway.supervisor.workforce.Workforce` over child processes."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, witness: Witness) -> None:
         self._loaded = loaded
+        self._witness = witness
         self._prepared: Loaded | None = None
         self._children: list[_Child] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -163,9 +165,11 @@ class Processes:
                 extra={"incident": "worker_died"},
             )
             self._restarts += 1
+            self._witness.worker_died(child.index, process.pid, _cause(code))
             await asyncio.sleep(pause)
             try:
                 await self._launch(child)
+                self._witness.worker_began(child.index)
             except (Refusal, ConnectionError, TimeoutError, OSError) as error:
                 log.error("worker %d did not start again: %s", child.index, error)
                 if child.process is not None and child.process.returncode is None:

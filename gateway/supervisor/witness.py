@@ -65,6 +65,14 @@ class Witness:
         more = {"problems": problems} if problems else {}
         self._record("configuration", RESOURCE, result, by, digest=now, before=before, **more)
 
+    def worker_died(self, index: int, pid: int, cause: str) -> None:
+        """A worker ended that should not have; what it had recorded and not yet written went with it."""
+        self._record("worker_death", f"worker/{index}", Result.FAILED, RESOURCE, pid=pid, cause=cause)
+
+    def worker_began(self, index: int) -> None:
+        """Another serves in its place."""
+        self._record("worker_start", f"worker/{index}", Result.SUCCESS, RESOURCE)
+
     def level_changed(self, by: str, *, more: bool) -> None:
         """The log was turned up or down."""
         self._record("log_level", RESOURCE, Result.SUCCESS, by, direction="up" if more else "down")

@@ -92,6 +92,8 @@ async def test_two_workers_and_an_operator_write_one_chain(gateway: Any, folder:
     subprocess.run(["kill", "-9", str(workers[0]["pid"])], check=True)
     assert set(await asyncio.gather(*[get(process.url, f"/logged/{number}") for number in range(5)])) <= {200}
     await until(lambda: len([each for each in records(folder) if each.get("route") == "logged"]) == 5)
+    assert await get(process.url, "/nowhere") == 404
+    await until(lambda: any(each["action"] == "worker_start" for each in records(folder)))
     process.signal(signal.SIGTERM)
     assert await process.ended(60) == 0
     held = command("audit", "verify", "-c", str(process.path))
@@ -102,6 +104,7 @@ async def test_two_workers_and_an_operator_write_one_chain(gateway: Any, folder:
     assert [(each["kind"], each["resource"], each["actor"]) for each in refused] == [
         ("request", "/closed/a", ""),
         ("admin", "/reload", ""),
+        ("request", "/nowhere", ""),
     ]
     assert refused[0]["error"] == "unauthorized"
     assert refused[0]["headers"] == {"X-Reason": "curious"}
@@ -109,6 +112,11 @@ async def test_two_workers_and_an_operator_write_one_chain(gateway: Any, folder:
     assert reloads == [f"token loopback:uid={os.getuid()}"]
     actions = [each["action"] for each in told if each["kind"] == "gateway"]
     assert (actions[0], actions[-2:]) == ("start", ["stop", "drain"])
+    died, began = [each for each in told if each["action"].startswith("worker_")]
+    assert (died["result"], died["pid"], died["cause"]) == ("failed", workers[0]["pid"], "signal SIGKILL")
+    assert died["resource"] == began["resource"] == "worker/0"
+    (nowhere,) = [each for each in told if each.get("route") == "-"]
+    assert (nowhere["resource"], nowhere["status"], nowhere["error"]) == ("/nowhere", 404, "route_not_found")
     exported = command("audit", "export", "-c", str(process.path), "--route", "open", "--format", "csv")
     assert len(exported.stdout.splitlines()) == 21
     (failed,) = [each for each in told if each["resource"] == "/closed/b"]
