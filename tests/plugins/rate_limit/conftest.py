@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-_PATH = Path(__file__).resolve().parents[2] / "gateway/services/store/conftest.py"
+_PATH = Path(__file__).resolve().parents[2] / "gateway/services/conftest.py"
 if _PATH.is_file():  # not where the plugins' tests alone were copied to; what needs these fixtures does not run there
     _spec = importlib.util.spec_from_file_location("store_fixtures", _PATH)
     _stores = importlib.util.module_from_spec(_spec)
