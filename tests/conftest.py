@@ -30,9 +30,14 @@ import pytest
 import redis
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import HealthCheck, settings
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 _spec = importlib.util.spec_from_file_location("receivers", Path(__file__).with_name("receivers.py"))
 assert _spec is not None
