@@ -36,7 +36,7 @@ from gateway.plugin.queued import (
     selection,
     tally_shown,
 )
-from gateway.services.queue import Query, Queue, QueueError, QueueUrlError, State
+from gateway.services.queue import Query, Queue, QueueError, QueueUnavailable, QueueUrlError, State
 
 if TYPE_CHECKING:
     from gateway.admin.application import Gateway
@@ -92,7 +92,12 @@ class Desk:
     async def _list(self, queue: Queue, request: web.Request) -> web.Response:
         query = _selection(request, "after", "limit")
         limit = _number(request, "limit", _PAGE, 1, _LARGEST_PAGE)
-        page = await queue.find(query, after=request.query.get("after"), limit=int(limit or _PAGE))
+        try:
+            page = await queue.find(query, after=request.query.get("after"), limit=int(limit or _PAGE))
+        except QueueUnavailable:
+            raise
+        except QueueError as error:  # a place in the listing that is none
+            raise ValueError(str(error)) from None
         shown = [item_shown(item, self._gateway.masking) for item in page.items]
         return as_json({"items": shown, "after": page.after})
 

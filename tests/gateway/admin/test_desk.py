@@ -16,7 +16,7 @@ from aiohttp import web
 from gateway.admin.desk import Desk
 from gateway.services.clock import Clock
 from gateway.services.masking import Masking
-from gateway.services.queue import Attempt, Draft, QueueUnavailable, State
+from gateway.services.queue import Attempt, Draft, QueueError, QueueUnavailable, State
 from gateway.services.queue.message import VERSION, KeptRequest
 from gateway.testing import MemoryQueue
 
@@ -251,6 +251,15 @@ async def test_mistakes_change_nothing(desk: Gateway, method: str, path: str, bo
     ids = await desk.fill()
     assert (await desk.ask(method, path, data=body))[0] == status
     assert [(await desk.held.get(each)).state for each in ids] == ["dead", "dead", "ready"]
+
+
+async def test_a_place_in_the_listing_that_is_none_is_whoever_asks_mistake(desk: Gateway) -> None:
+    async def find(*_: Any, **__: Any) -> None:
+        raise QueueError("there is no such place in the listing")
+
+    desk.held = SimpleNamespace(find=find)
+    status, told = await desk.ask("GET", "/queue/items?after=nowhere")
+    assert (status, told["detail"]) == (400, "there is no such place in the listing")
 
 
 async def test_without_a_queue_or_while_it_fails(desk: Gateway) -> None:
