@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.plugin import Count, Duration, Secret, Settings, Size
 from gateway.plugin.field import FieldName
 from gateway.plugin.settings import expected
+from gateway.plugin.statuses import Statuses, statuses_of
 from gateway.plugin.template import compile_template
 from gateway.services.seal import LEAST_KEY
 from gateway.services.store import OnStoreError
@@ -24,29 +25,6 @@ class Choice(StrEnum):
 
     REFUSE = "refuse"
     FORWARD = "forward"
-
-
-def _statuses(value: Any) -> Any:
-    if isinstance(value, str) and len(value) == 3 and value[0] in "2345" and value[1:].lower() == "xx":
-        return value.lower()
-    if isinstance(value, int) and not isinstance(value, bool) and 200 <= value <= 599:
-        return value
-    raise expected("a status from 200 to 599, or a class of them such as 2xx")
-
-
-Statuses = Annotated[
-    str | int,
-    BeforeValidator(_statuses),
-    WithJsonSchema(
-        {
-            "title": "status or class",
-            "anyOf": [
-                {"type": "string", "pattern": "^[2-5][xX]{2}$"},
-                {"type": "integer", "minimum": 200, "maximum": 599},
-            ],
-        }
-    ),
-]
 
 
 def _caller(text: str) -> str:
@@ -174,10 +152,7 @@ class IdempotencySettings(Settings):
 
     def kept(self) -> frozenset[int]:
         """Statuses that are kept."""
-        found: set[int] = set()
-        for each in self.keep:
-            found.update(range(int(each[0]) * 100, int(each[0]) * 100 + 100) if isinstance(each, str) else (each,))
-        return frozenset(found - set(self.never))
+        return statuses_of(self.keep) - set(self.never)
 
 
 def doubts(settings: IdempotencySettings) -> Sequence[str]:
