@@ -27,6 +27,7 @@ HOUSEKEEPING: Final = 600.0
 RETRY: Final = 60.0
 """Seconds until a rotation that failed is tried again."""
 
+_MOVED: Final = r"\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?"
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _DAY: Final = 86400
 
@@ -59,12 +60,11 @@ class FileSink(Sink):
         self.path = path
         self.rotations = 0
         """How often this process moved the file away."""
-        self._rotation = rotation
+        rotation = self._rotation = None if _is_of_process(path) else rotation
         self._torn = False
         """A write ended in the middle of a line."""
         self._rotate_after = 0.0
         self._tidy_at = 0.0
-        self._old = re.compile(re.escape(path.name) + r"\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?")
         self._descriptor = self._open()
         super().__init__(layout, name=str(path))  # after what can fail: from here on it is closed at the process's end
         if rotation is not None and self._regular:
@@ -163,7 +163,8 @@ class FileSink(Sink):
             return
         try:
             if self._is_current():
-                self.path.rename(self._free_name())
+                real = Path(os.path.realpath(self.path))  # not a link, but what it leads to
+                real.rename(_free_name(real))
                 self.rotations += 1
                 self._tidy_at = 0.0
             self._reopen()  # closes the old one, and with it the lock
@@ -177,13 +178,6 @@ class FileSink(Sink):
         self._rotate_after = time.monotonic() + RETRY
         self._notes.append(f"{self.path} cannot be rotated: {error.strerror}")
 
-    def _free_name(self) -> Path:
-        name = f"{self.path.name}.{time.strftime(_STAMP, time.gmtime())}"
-        free, number = self.path.with_name(name), 1
-        while free.exists():
-            free, number = self.path.with_name(f"{name}-{number}"), number + 1
-        return free
-
     def tick(self) -> None:
         """Delete what is too old or too much, now and then."""
         rotation, now = self._rotation, time.monotonic()
@@ -196,9 +190,11 @@ class FileSink(Sink):
 
     def _moved(self) -> list[tuple[Path, float, int]]:
         found = []
+        real = Path(os.path.realpath(self.path))
+        old = re.compile(re.escape(real.name) + _MOVED)
         with contextlib.suppress(OSError):
-            for entry in os.scandir(self.path.parent):
-                if self._old.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            for entry in os.scandir(real.parent):
+                if old.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                     with contextlib.suppress(OSError):
                         seen = entry.stat()
                         found.append((Path(entry.path), seen.st_mtime, seen.st_size))
@@ -210,6 +206,25 @@ class FileSink(Sink):
             super().close()
             if self._thread is None or not self._thread.is_alive():  # else it still writes to this number
                 os.close(self._descriptor)
+
+
+def _is_of_process(path: Path) -> bool:
+    """It is another name for something that is open already, as /dev/stdout is: not ours to move away."""
+    for _ in range(40):  # as many links as Linux follows
+        if str(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+            return True
+        if not path.is_symlink():
+            return False
+        path = path.parent / path.readlink()
+    return False
+
+
+def _free_name(path: Path) -> Path:
+    name = f"{path.name}.{time.strftime(_STAMP, time.gmtime())}"
+    free, number = path.with_name(name), 1
+    while free.exists():
+        free, number = path.with_name(f"{name}-{number}"), number + 1
+    return free
 
 
 def pieces_of(data: bytes, size: int | None) -> Iterator[bytes]:

@@ -108,5 +108,9 @@ class Group:
         if sample is not None:
             route = sample.known.get("route")
             text = "".join(sample.trace.format()) if sample.trace is not None else sample.text
-            made |= {"logger": sample.logger, "sample": masked(text, masking, route), **sample.known}
+            # The id of a request may be its client's own.
+            known = dict(sample.known)
+            if "request_id" in known:
+                known["request_id"] = masked(known["request_id"], masking, route)
+            made |= {"logger": sample.logger, "sample": masked(text, masking, route), **known}
         return made

@@ -141,6 +141,7 @@ class Tracker:
             propagate_traces=False,
             send_client_reports=False,
             max_breadcrumbs=0,
+            spotlight=False,  # else a variable of the environment sends everything to another place as well
             enable_backpressure_handling=False,
             shutdown_timeout=_FLUSH,
             transport_queue_size=_WAITING,
@@ -172,7 +173,7 @@ class Tracker:
             "extra": {
                 "count": report.count,
                 "suppressed": report.suppressed,
-                **{name: value for name, value in known.items() if name == "request_id"},
+                **{name: self._text(value, route) for name, value in known.items() if name == "request_id"},
             },
         }
         if occurrence.trace is None:
@@ -186,8 +187,9 @@ class Tracker:
     def _values(self, trace: TracebackException, route: str | None) -> list[dict[str, Any]]:
         """The error with its causes, the first cause first."""
         values: list[dict[str, Any]] = []
-        one: TracebackException | None = trace
-        while one is not None and len(values) < _CHAIN:
+        waiting = [trace]
+        while waiting and len(values) < _CHAIN:
+            one = waiting.pop(0)
             kind: type[BaseException] | None = getattr(one, "exc_type", None)  # it may be gone from Python some day
             frames = [
                 {
@@ -208,11 +210,14 @@ class Tracker:
                     "mechanism": {"type": "logging", "handled": False},
                 }
             )
-            one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+            cause = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+            # Of a group its own errors say what happened.
+            waiting += [each for each in (*(one.exceptions or ()), cause) if each is not None]
         return values[::-1]
 
     def _text(self, text: str, route: str | None) -> str:
-        return masked(text[:_LONGEST], self._masking, route)
+        # Masked before it is cut: of what is cut through nobody can tell what it was.
+        return masked(text[: 4 * _LONGEST], self._masking, route)[:_LONGEST]
 
     def close(self) -> None:
         """Send what waits and stop. Blocks for a few seconds at most. Idempotent."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -66,6 +67,46 @@ def test_the_first_line_of_a_new_day_begins_a_new_file_whoever_wrote_the_last(tm
     sink.close()
     assert [each.read_bytes() for each in moved(path)] == [b"yesterday\n"]
     assert path.read_bytes() == b"today\nstill today\n"
+
+
+def test_what_a_link_leads_to_is_moved_away_and_deleted_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    link, real = tmp_path / "access.log", tmp_path / "data" / "a"
+    link.symlink_to(real)
+    ancient = tmp_path / "data" / "a.20000101T000000Z"
+    ancient.write_bytes(b"x\n")
+    os.utime(ancient, (0, 0))
+    sink = FileSink(link, Rotation(size=1000, every=None))
+    for number in range(30):
+        sink.write(b"%098d\n" % number)
+        sink.flush()
+    sink.tick()
+    sink.close()
+    assert link.is_symlink() and sink.rotations == 2
+    assert len(moved(real)) == 2 and ancient not in moved(real)
+    assert lines_of(real) == [b"%098d\n" % number for number in range(30)]
+
+
+WRITES: Final = """
+import sys
+from pathlib import Path
+from gateway.services.log import FileSink, Rotation
+sink = FileSink(Path(sys.argv[1]), Rotation(size=1000, every=None))
+for number in range(30):
+    sink.write(b"%098d\\n" % number)
+    sink.flush()
+sink.close()
+assert sink.rotations == 0
+"""
+
+
+def test_another_name_of_standard_output_is_not_moved_away(tmp_path: Path) -> None:
+    link, out = tmp_path / "access.log", tmp_path / "out"
+    link.symlink_to("/dev/stdout")  # as images do it
+    with out.open("wb") as stdout:
+        subprocess.run([sys.executable, "-c", WRITES, link], stdout=stdout, check=True, timeout=60)
+    assert sorted(tmp_path.iterdir()) == [link, out]
+    assert len(out.read_bytes().splitlines()) == 30
 
 
 @pytest.mark.parametrize(

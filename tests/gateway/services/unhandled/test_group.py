@@ -95,6 +95,13 @@ def test_what_is_shown():
     assert without.shown(Masking())["sample"] == "worker 1 died"
 
 
+def test_the_id_of_a_request_may_be_what_its_client_likes():
+    made = Occurrence(None, "x", "a", 2.0, {"route": "r", "request_id": "password=s3cret", "trace": "ab" * 16})
+    shown = Group("abc", "E", "x", 1.0, 2.0, 1, made).shown(Masking())
+    assert "s3cret" not in str(shown)
+    assert (shown["route"], shown["trace"]) == ("r", "ab" * 16)
+
+
 def test_a_crash_says_which_exchange_it_was(caplog):
     from gateway.testing import request
 

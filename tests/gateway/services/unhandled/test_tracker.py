@@ -80,10 +80,33 @@ async def test_messages_go_through_the_masking_of_their_route(error_tracker, tim
             return {name: value.replace(ANNA, "***") for name, value in line.items()}
 
     one = tracker(error_tracker.dsn, time, Masking((), {"shop": (Hiding(),)}))
-    one.note(group(), occurrence(route="shop"))
+    one.note(group(), occurrence(route="shop", request_id=ANNA))
     await error_tracker.until(1)
     await asyncio.to_thread(one.close)
     assert b"anna@" not in error_tracker.raw
+
+
+async def test_a_message_is_masked_before_it_is_cut(error_tracker, time):
+    def hiding(line):
+        return {name: value.replace(ANNA, "***") for name, value in line.items()}
+
+    one = tracker(error_tracker.dsn, time, Masking((hiding,)))
+    one.note(group(), Occurrence(None, "x" * 4090 + ANNA, "gateway", 1700000000.0))
+    (event,) = await error_tracker.until(1)
+    await asyncio.to_thread(one.close)
+    assert event["message"] == "x" * 4090 + "***"
+
+
+async def test_a_group_of_errors_tells_of_each(error_tracker, time):
+    try:
+        raise ExceptionGroup("several", [ValueError("one"), KeyError("other")])
+    except ExceptionGroup as error:
+        trace = TracebackException(type(error), error, error.__traceback__, lookup_lines=False)
+    one = tracker(error_tracker.dsn, time)
+    one.note(group(), Occurrence(trace, "", "gateway.test", 1700000000.0))
+    (event,) = await error_tracker.until(1)
+    await asyncio.to_thread(one.close)
+    assert [each["type"] for each in event["exception"]["values"]] == ["KeyError", "ValueError", "ExceptionGroup"]
 
 
 async def test_an_incident_without_an_exception_is_a_message(error_tracker, time):
