@@ -45,6 +45,13 @@ class Audit(Settings):
         description="How long a day's records are kept. A record vouches for what was removed, so the rest can still "
         "be verified. A year, as PCI DSS 4.0 §10.5.1 asks.",
     )
+    verify: Duration | None = Field(
+        default=86400.0,
+        ge=60,
+        description="How often the gateway has the whole trail verified, by a process of its own that the workers go "
+        "before: `sidegate_audit_intact` and the log say what came of it. Null: never, for whoever has "
+        "`gateway audit verify` run elsewhere. A day, so that the file of each has been looked at before anybody asks.",
+    )
     flush: Duration = Field(
         default=0.2,
         gt=0,
@@ -83,5 +90,6 @@ class Audit(Settings):
             flush=self.flush,
             fsync=self.fsync,
             retention=self.retention,
+            verify=self.verify,
             deny=self.on_error == "deny",
         )

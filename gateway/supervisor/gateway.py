@@ -298,7 +298,7 @@ class RunningGateway:
         if self._admin is not None:
             await self._admin.close()
         await self.workforce.close()
-        await self.audit.close()
+        await self.witness.close()
         if self._unhandled is not None:
             await asyncio.to_thread(self._unhandled.close)
 

@@ -10,6 +10,7 @@ from gateway.config.load import Loaded
 from gateway.services.audit import Audit, Event, Kind, Result, user
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics, Snapshot
+from gateway.supervisor.rounds import Rounds
 
 RESOURCE = "gateway"
 
@@ -20,6 +21,7 @@ class Witness:
     def __init__(self, masking: Masking) -> None:
         self._metrics = Metrics()
         self.audit = Audit(self._metrics, masking, owner=True)
+        self._rounds = Rounds(self.audit, self._verified)
 
     def snapshot(self) -> Snapshot:
         """What this process has counted of the trail."""
@@ -32,6 +34,7 @@ class Witness:
 
     def started(self, loaded: Loaded, addresses: list[str], admin: str) -> None:
         """The gateway serves."""
+        self._rounds.start()
         self._record(
             "start",
             RESOURCE,
@@ -72,6 +75,14 @@ class Witness:
     def worker_began(self, index: int) -> None:
         """Another serves in its place."""
         self._record("worker_start", f"worker/{index}", Result.SUCCESS, RESOURCE)
+
+    def _verified(self, held: bool) -> None:
+        self._record("verify", "trail", Result.SUCCESS if held else Result.FAILED, RESOURCE)
+
+    async def close(self) -> None:
+        """Write what waits and close. Idempotent."""
+        await self._rounds.close()
+        await self.audit.close()
 
     def level_changed(self, by: str, *, more: bool) -> None:
         """The log was turned up or down."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ class TrailOptions:
     fsync: bool = True
     retention: float | None = None
     """Seconds."""
+    verify: float | None = None
+    """Seconds after which a gateway has it verified again."""
     deny: bool = True
     """Nothing that has to be recorded is begun while records cannot be written."""
 
@@ -90,6 +93,13 @@ class Audit:
                 rule="max",
                 read=self._verified,
             )
+            metrics.gauge(
+                "audit_intact",
+                "Whether the last verification found the audit trail whole.",
+                rule="min",
+                read=self._intact,
+            )
+            metrics.gauge("audit_bytes", "Size of the audit trail on the disk.", rule="max", read=self._size)
 
     def _verified(self) -> Iterable[tuple[tuple[str, ...], float]]:
         if self.options is None:
@@ -99,6 +109,23 @@ class Audit:
             return [((), float(told["at"]) if told["ok"] is True else 0.0)]
         except (OSError, ValueError, KeyError, TypeError):
             return [((), 0.0)]
+
+    def _intact(self) -> Iterable[tuple[tuple[str, ...], float]]:
+        if self.options is None:
+            return []
+        try:
+            return [((), float(json.loads((self.options.path / files.VERIFIED).read_bytes())["ok"] is True))]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []  # never verified
+
+    def _size(self) -> Iterable[tuple[tuple[str, ...], float]]:
+        if self.options is None:
+            return []
+        try:
+            with os.scandir(self.options.path) as entries:
+                return [((), float(sum(entry.stat(follow_symlinks=False).st_size for entry in entries)))]
+        except OSError:
+            return []
 
     # -- events ------------------------------------------------------------------------------------------------
 
