@@ -92,10 +92,15 @@ class Slow:
         if self._told > MOST_SLOW:
             self.untold += 1
             return True
+        if not log.isEnabledFor(logging.WARNING):
+            return True
         fields = told(exchange, limit)
         if self.untold:
             fields["untold"], self.untold = self.untold, 0
-        log.warning("slow request", extra=fields)
+        # Not by `extra`, which refuses what the record has already: within a trace it has ids, of the one under way.
+        record = log.makeRecord(log.name, logging.WARNING, __file__, 0, "slow request", (), None)
+        vars(record).update(fields)
+        log.handle(record)
         return True
 
 
@@ -119,7 +124,7 @@ def told(exchange: Exchange, limit: float) -> dict[str, Any]:
     if exchange.aborted:
         fields["aborted"] = True
     if request.trace is not None:
-        fields["trace"] = request.trace[3:35].decode()
+        fields["trace"], fields["span"] = request.trace[3:35].decode(), request.trace[36:52].decode()
     return fields
 
 

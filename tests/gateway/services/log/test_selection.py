@@ -132,6 +132,12 @@ def test_without_an_access_log_slow_requests_are_told_all_the_same(caplog: pytes
     assert [each.getMessage() for each in caplog.records] == ["slow request"]
 
 
+def test_where_only_errors_are_logged_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("ERROR", "gateway.slow"):
+        assert Slow(0.5)(exchange(duration=2.0))
+    assert not caplog.records
+
+
 def test_their_number_is_bounded_and_what_is_left_out_is_told(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,12 @@ import threading
 import pytest
 
 from gateway.errors import ConnectFailed
+from gateway.http import Exchange, Response
+from gateway.services.log import Slow
 from gateway.services.masking import Masking
 from gateway.services.metrics import Metrics
 from gateway.services.tracing import Collector, Options, Tracing, current
+from gateway.testing import request
 
 STORED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -108,6 +111,18 @@ async def test_log_lines_within_a_trace_have_its_ids_and_others_have_not(tracing
     inside, outside = caplog.records
     assert (inside.trace, inside.span) == (trace.id.decode(), trace.span.decode())
     assert not hasattr(outside, "trace")
+
+
+async def test_a_slow_request_that_ends_within_another_trace_is_told_with_its_own(tracing, caplog):
+    await tracing.prepare(options())
+    tracing.commit()
+    asked = request("GET", "/")
+    asked.trace = STORED.encode()
+    with tracing.work("deliver") as work:
+        assert work.traceparent[3:35].decode() != STORED[3:35]
+        assert Slow(0.5)(Exchange(asked, Response(200), 200, 1.0))
+    (record,) = [each for each in caplog.records if each.name == "gateway.slow"]
+    assert (record.trace, record.span) == (STORED[3:35], STORED[36:52])
 
 
 async def test_a_reload_that_is_cut_off_by_a_shutdown_loses_no_span(span_collector):
