@@ -32,6 +32,7 @@ PARAMETERS: Final = {
 """What items are chosen by, and what it means. What is given must all hold; of one that is repeated, one must."""
 _MOMENT: Final[TypeAdapter[datetime]] = TypeAdapter(Moment)
 MOST_IDS: Final = 1000
+_IDS_SHOWN: Final = 20
 
 
 def selection(given: Mapping[str, Sequence[str]], now: float) -> Query:
@@ -113,6 +114,22 @@ def _moment(given: Mapping[str, Sequence[str]], name: str, now: float) -> float 
     except ValidationError:
         expected = "a date (2027-03-31), a time with its zone (2027-03-31T10:00:00Z) or an age (2h)"
         raise ValueError(f"{name}: expected {expected}, not {text!r}") from None
+
+
+def selection_shown(query: Query) -> dict[str, Any]:
+    """What was meant, for a record of it: as little as says it, of many ids the first and how many."""
+    shown: dict[str, Any] = {
+        "ids": list(query.ids[:_IDS_SHOWN]),
+        "more_ids": max(0, len(query.ids) - _IDS_SHOWN),
+        "topic": query.topic,
+        "states": sorted(query.states),
+        "labels": dict(query.labels),
+        "since": when(query.since or 0.0),
+        "until": when(query.until or 0.0),
+        "error": query.error,
+    }
+    status = {"status": query.status} if query.status is not None else {}
+    return {**{key: value for key, value in shown.items() if value}, **status}
 
 
 # -- as JSON can hold it -----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from gateway.config.entry import PluginEntry
 from gateway.config.model import Config
 from gateway.plugin import Plugin
 from gateway.plugin.context import Mode
-from gateway.plugin.queued import is_everything
+from gateway.plugin.queued import is_everything, selection_shown
 from gateway.services.queue import Query, State
 
 _REPLAYED: Final = frozenset({State.DEAD, State.DONE})
@@ -73,7 +73,7 @@ async def _replay(desk: Desk, options: argparse.Namespace) -> int:
         return await _dry(desk, query, "would be delivered again")
     desk.ask_leave()
     number = await desk.queue.replay(query, rate=options.rate)
-    desk.record("replay", {"items": number, "query": str(query)})
+    desk.record("replay", {"items": number, "query": selection_shown(query)})
     pace = f", {options.rate:g} a second" if options.rate is not None else ""
     print(f"{number} items will be delivered again{pace}")
     return 0
@@ -85,7 +85,7 @@ async def _purge(desk: Desk, options: argparse.Namespace) -> int:
         return await _dry(desk, query, "would be deleted, unless they are being delivered")
     desk.ask_leave()
     number = await desk.queue.purge(query)
-    desk.record("purge", {"items": number, "query": str(query)})
+    desk.record("purge", {"items": number, "query": selection_shown(query)})
     print(f"{number} items deleted")
     return 0
 

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from gateway.cli.inbox.desk import Desk, Problem, choosing, chosen_items, printable
-from gateway.plugin.queued import attempt_shown, item_exported, item_shown, request_shown, tally_shown, when
+from gateway.plugin.queued import (
+    attempt_shown,
+    item_exported,
+    item_shown,
+    request_shown,
+    selection_shown,
+    tally_shown,
+    when,
+)
 from gateway.plugin.settings import format_duration
 from gateway.services.audit import Result
 from gateway.services.queue import Item
@@ -131,7 +139,7 @@ async def _export(desk: Desk, options: argparse.Namespace) -> int:
                     await asyncio.sleep(0)
         result = Result.SUCCESS
     finally:  # what is out is out, though it was cut
-        desk.record("export", {"items": number, "query": str(query)}, result)
+        desk.record("export", {"items": number, "query": selection_shown(query)}, result)
     print(f"{number} items", file=sys.stderr)
     return 0
 

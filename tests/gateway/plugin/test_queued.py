@@ -15,6 +15,7 @@ from gateway.plugin.queued import (
     item_shown,
     request_shown,
     selection,
+    selection_shown,
     tally_shown,
     when,
 )
@@ -181,3 +182,30 @@ def test_a_tally_in_json() -> None:
 def test_a_parameter_without_a_value_means_nothing_rather_than_everything(name):
     with pytest.raises(ValueError, match=f"{name} is empty"):
         selection({name: [""]}, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        pytest.param(Query(), {}, id="everything"),
+        pytest.param(
+            Query(topic="t/", states=frozenset({State.DONE, State.DEAD}), labels={"route": "r"}, status=0, since=1.8e9),
+            {
+                "topic": "t/",
+                "states": ["dead", "done"],
+                "labels": {"route": "r"},
+                "status": 0,
+                "since": "2027-01-15T08:00:00.000Z",
+            },
+            id="some, in one order whatever the set's",
+        ),
+        pytest.param(
+            Query(ids=[str(n) for n in range(1000)]),
+            {"ids": [str(n) for n in range(20)], "more_ids": 980},
+            id="many by name",
+        ),
+    ],
+)
+def test_what_was_meant_as_it_is_recorded(query, shown):
+    assert selection_shown(query) == shown
+    assert json.loads(json.dumps(selection_shown(query))) == shown
