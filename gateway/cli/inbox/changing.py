@@ -19,6 +19,7 @@ from gateway.config.model import Config
 from gateway.plugin import Plugin
 from gateway.plugin.context import Mode
 from gateway.plugin.queued import is_everything, selection_shown
+from gateway.services.audit import Result
 from gateway.services.queue import Query, State
 
 _REPLAYED: Final = frozenset({State.DEAD, State.DONE})
@@ -72,8 +73,7 @@ async def _replay(desk: Desk, options: argparse.Namespace) -> int:
     if options.dry_run:
         return await _dry(desk, query, "would be delivered again")
     desk.ask_leave()
-    number = await desk.queue.replay(query, rate=options.rate)
-    desk.record("replay", {"items": number, "query": selection_shown(query)})
+    number = await _recorded(desk, "replay", desk.queue.replay(query, rate=options.rate), query)
     pace = f", {options.rate:g} a second" if options.rate is not None else ""
     print(f"{number} items will be delivered again{pace}")
     return 0
@@ -84,10 +84,21 @@ async def _purge(desk: Desk, options: argparse.Namespace) -> int:
     if options.dry_run:
         return await _dry(desk, query, "would be deleted, unless they are being delivered")
     desk.ask_leave()
-    number = await desk.queue.purge(query)
-    desk.record("purge", {"items": number, "query": selection_shown(query)})
+    number = await _recorded(desk, "purge", desk.queue.purge(query), query)
     print(f"{number} items deleted")
     return 0
+
+
+async def _recorded(desk: Desk, action: str, work: Awaitable[int], query: Query | None = None) -> int:
+    """How many it were. What fails is recorded too: a part may have been done."""
+    details = {"query": selection_shown(query)} if query is not None else {}
+    try:
+        number = await work
+    except BaseException:
+        desk.record(action, details, Result.FAILED)
+        raise
+    desk.record(action, {"items": number, **details})
+    return number
 
 
 async def _dry(desk: Desk, query: Query, what: str) -> int:
@@ -105,8 +116,8 @@ async def _erase(desk: Desk, options: argparse.Namespace) -> int:
     if not subject:
         raise ValueError("SUBJECT is empty")
     desk.ask_leave()
-    number = await desk.queue.erase(subject)
-    desk.record("erase", {"items": number})  # whose data it was is just what must not be kept
+    # Whose data it was is just what must not be kept.
+    number = await _recorded(desk, "erase", desk.queue.erase(subject))
     print(f"{number} items deleted")
     return 0 if options.queue_only else await asyncio.to_thread(_erase_elsewhere, desk.config, subject)
 

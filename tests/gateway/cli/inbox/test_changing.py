@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from gateway.services.queue import Attempt, Buried, Queue
+from gateway.services.queue import Attempt, Buried, Queue, QueueUnavailable
+from gateway.services.queue.sqlite import SqliteQueue
 
 
 def test_a_replay_of_some_leaves_the_others(inbox: Any) -> None:
@@ -107,3 +108,23 @@ def test_what_could_not_be_asked_for_is_named(inbox: Any, admin: str, problem: s
     assert problem in err
     assert "what idempotency may keep is not erased" in err
     assert inbox("erase", "alice", "--queue-only")[:2] == (0, "0 items deleted\n")
+
+
+@pytest.mark.parametrize("words", [["purge", "--all"], ["replay", "--all"], ["erase", "alice"]], ids=lambda it: it[0])
+def test_what_fails_half_way_is_in_the_audit_trail_too(
+    inbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    inbox.fill()
+    (tmp_path / "trail").mkdir()
+    with inbox.file.open("a") as file:
+        file.write(f"audit: {{path: {tmp_path}/trail}}\n")
+
+    async def fails(*_: object, **__: object) -> int:
+        raise QueueUnavailable("disk I/O error")
+
+    monkeypatch.setattr(SqliteQueue, words[0], fails)
+    assert inbox(*words)[0] == 1
+    trail = "".join(path.read_text() for path in (tmp_path / "trail").glob("*.jsonl"))
+    assert f"inbox.{words[0]}" in trail
+    assert "failed" in trail
+    assert "alice" not in trail
