@@ -238,6 +238,59 @@ def test_promtool_takes_every_expression_of_the_dashboards(promtool: str, tmp_pa
     ran(promtool, "check", "rules", "--lint=none", str(tmp_path / "rules.yaml"))
 
 
+UNWATCHED = {
+    "api_keys": "a size, asked after a change of the file",
+    "api_version_requests_total": "asked before a version is taken away",
+    "batch_parts_total": "parts are requests of their routes, and watched there",
+    "cache_age_seconds": "asked when a lifetime is chosen",
+    "cache_bytes_total": "asked for what a cache saves",
+    "cache_entries": "their bytes are watched",
+    "cache_fetches": "shown by the attempts under way",
+    "cache_hit_ratio": "for people without rules; the panel has it from the counters",
+    "compression_ratio": "the panel has it from the bytes",
+    "config_last_reload_seconds": "asked when a reload seems slow",
+    "connections_total": "open and refused ones are watched",
+    "delivery_in_flight": "bounded by `concurrency`; what waits is watched",
+    "deprecation_calls_total": "asked before a route is taken away",
+    "error_reports_total": "the errors themselves are watched",
+    "inbox_accepted_bytes_total": "the queue's size is watched",
+    "mirror_duration_seconds": "asked when two services are compared",
+    "process_gc_collections_total": "its effect is the loop's lag, which is watched",
+    "process_start_time_seconds": "restarts are watched by the supervisor's count",
+    "queue_swept_total": "housekeeping",
+    "tenant_request_seconds_total": "asked for bills and for the largest tenants",
+    "trace_spans_waiting": "those that are given up are watched",
+}
+"""Metrics that no alert and no panel speaks of, and why."""
+
+
+def test_each_metric_is_watched_or_has_a_reason_not_to_be() -> None:
+    asked = [rule["expr"] for kind in ("alert", "record") for rule in rules(kind).values()]
+    for path in DASHBOARDS:
+        asked += [expression for _, expression in expressions(path)]
+        asked += [each.get("expr", "") for each in json.loads(path.read_text())["annotations"]["list"]]
+    families = re.compile(r"sidegate_\(([a-z_|]+)\)([a-z_]*)")
+    watched = set()
+    for expression in asked:
+        watched |= {f"{name}{rest}" for names, rest in families.findall(expression) for name in names.split("|")}
+        for metric in _METRIC.findall(re.sub(r'"[^"]*"', '""', expression)):
+            watched |= {metric.removeprefix("sidegate_"), _SERIES.sub("", metric).removeprefix("sidegate_")}
+    assert {*names()} - watched == {*UNWATCHED}
+    written = {name for name in watched if not _SERIES.search(name)}
+    assert written <= {*names()}, "names within a regular expression, too"
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_no_panel_lies_upon_another(path: Path) -> None:
+    taken: dict[tuple[int, int], str] = {}
+    for panel in json.loads(path.read_text())["panels"]:
+        place = panel["gridPos"]
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert taken.setdefault((x, y), panel["title"]) == panel["title"]
+    assert len(taken) > 1000
+
+
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_a_dashboard_can_be_imported_anywhere(path: Path) -> None:
     made = json.loads(path.read_text())
