@@ -18,8 +18,10 @@ Layout = Callable[[Record], bytes]
 
 SERVICE: Final = "sidegate"
 ECS_VERSION: Final = "8.17.0"
-HARMLESS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-"""Control characters, which would forge lines or drive the terminal of who reads."""
+HARMLESS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
+    code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+}
+"""What would forge lines, drive the terminal of who reads, or show them the rest of a line in another order."""
 SEVERITY_NUMBERS: Final = {"debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21}
 """OpenTelemetry's (logs data model, SeverityNumber)."""
 

@@ -166,3 +166,8 @@ def test_odd_lines_are_laid_out_or_refused_and_never_two(name: str, record: dict
     except UnicodeEncodeError:
         return
     assert made.endswith(b"\n") and made.count(b"\n") == 1
+
+
+def test_nobody_turns_a_line_round_for_people() -> None:
+    line = console({"ts": "2026-11-21T12:00:00.000Z", "method": "GET", "path": "/a\u202e\u2028b", "status": 200})
+    assert b"/a\\u202e\\u2028b" in line
