@@ -21,7 +21,8 @@ def test_what_it_brings_up() -> None:
 
 
 def test_its_gateway_takes_its_configuration() -> None:
-    environ = {"SIDEGATE_ADMIN_TOKEN": "x" * 48, "REDIS_URL": SERVICES["gateway"]["environment"]["REDIS_URL"]}
+    given = SERVICES["gateway"]["environment"]
+    environ = {name: "x" * 48 if value.startswith("${") else value for name, value in given.items()}
     loaded = load([FOLDER / "gateway.yaml"], environ, review=findings)
     assert not loaded.problems
     (upstream,) = loaded.config.upstreams.values()
@@ -42,6 +43,24 @@ def test_what_is_mounted_is_there(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_ports_are_this_machines_only(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", ()))
+
+
+def test_what_the_gateway_writes_lies_in_its_volume() -> None:
+    """Its root is read-only, and the image makes that folder its user's."""
+    made = yaml.safe_load((FOLDER / "gateway.yaml").read_text())
+    (volume,) = (volume for volume in SERVICES["gateway"]["volumes"] if not volume.endswith(":ro"))
+    folder = volume.split(":")[1]
+    assert SERVICES["gateway"]["read_only"]
+    assert made["audit"]["path"].startswith(folder + "/")
+    assert made["stores"]["durable"].removeprefix("sqlite:///").startswith(folder + "/")
+    dockerfile = (FOLDER.parents[1] / "Dockerfile").read_text()
+    assert f"--chown=10001:10001 {folder} {folder}" in dockerfile
+    assert "USER 10001:10001" in dockerfile
+
+
+def test_all_that_has_a_state_says_whether_it_is_well() -> None:
+    """So that `up --wait` ends when there is something to look at; the gateway's own stands in its image."""
+    assert all("healthcheck" in SERVICES[name] for name in ("redis", "prometheus", "grafana"))
 
 
 @pytest.mark.parametrize("name", SERVICES)
