@@ -141,6 +141,7 @@ class Tracker:
             propagate_traces=False,
             send_client_reports=False,
             max_breadcrumbs=0,
+            max_value_length=_LONGEST,  # older versions have a limit of their own
             spotlight=False,  # else a variable of the environment sends everything to another place as well
             enable_backpressure_handling=False,
             shutdown_timeout=_FLUSH,
