@@ -20,6 +20,9 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from gateway.config.measures import measures
+from gateway.services.metrics import render
+
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("counter", "gauge", "histogram")
 UNITS = ("seconds", "bytes", "ratio")
@@ -182,6 +185,21 @@ def ran(*command: str) -> None:
 def test_promtool_takes_the_rules_and_the_configuration(promtool: str) -> None:
     ran(promtool, "check", "rules", *map(str, RULES))
     ran(promtool, "check", "config", "--syntax-only", str(CONFIG / "prometheus" / "prometheus.yaml"))
+
+
+def test_promtool_takes_all_that_the_gateway_shows(promtool: str) -> None:
+    """https://prometheus.io/docs/practices/naming/ as its linter has it: help, units, reserved names and labels."""
+    shown: list[dict[str, Any]] = []
+    for each in measures():
+        bounds = [1.0] if each.kind == "histogram" else []
+        value: Any = [1, 1.0, [1, 0]] if bounds else 1
+        family = {"name": each.name, "kind": each.kind, "help": each.help, "labels": [*each.labels]}
+        samples = [[["x"] * len(each.labels), value]]
+        shown.append({**family, "rule": "sum", "bounds": bounds, "samples": samples})
+    text, _ = render(shown)
+    assert text.count(b"# TYPE") >= len(measures()) > 120
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
 def test_each_alert_fires_on_what_it_is_for_and_on_nothing_else(promtool: str) -> None:
