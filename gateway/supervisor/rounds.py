@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -12,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from gateway.services.audit import Audit, TrailOptions, files
+from gateway.services.audit import Audit, TrailOptions
 
 log = logging.getLogger("gateway.audit")
 
@@ -53,9 +52,12 @@ class Rounds:
         while True:
             await asyncio.sleep(self._look)
             options = self._audit.options
-            if options is None or options.verify is None:
+            if options is None:
                 continue
-            if not 0 <= time.time() - _last(options) < options.verify:  # also if the clock went back
+            await asyncio.to_thread(self._audit.look)  # the disk may hang
+            if options.verify is None:
+                continue
+            if not 0 <= time.time() - self._audit.verified_at < options.verify:  # also if the clock went back
                 try:
                     await self._verify(options)
                 except (OSError, TimeoutError) as error:
@@ -85,15 +87,8 @@ class Rounds:
         held = process.returncode == 0
         if not held:
             log.error("the audit trail does NOT hold: %s", said[:_MOST].decode("utf-8", "replace").strip() or "unread")
+        await asyncio.to_thread(self._audit.look)
         self._done(held)
-
-
-def _last(options: TrailOptions) -> float:
-    """When it was last verified, by whomever and whatever came of it; 0 if never."""
-    try:
-        return float(json.loads((options.path / files.VERIFIED).read_bytes())["at"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
 
 
 @contextlib.contextmanager

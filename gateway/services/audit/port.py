@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,32 @@ def ledger_of(options: TrailOptions, masking: Masking) -> tuple[Ledger, Writer]:
     return Ledger(options.path, Keys(options.secrets), writer, fsync=options.fsync), writer
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What lies in a trail's folder."""
+
+    size: float
+    """Bytes."""
+    intact: bool | None
+    """What the last verification found; None if there was none."""
+    at: float
+    """When it was."""
+
+    @classmethod
+    def of(cls, folder: Path) -> _Seen | None:
+        """Look; None if there is no such folder."""
+        try:
+            with os.scandir(folder) as entries:
+                size = float(sum(entry.stat(follow_symlinks=False).st_size for entry in entries))
+        except OSError:
+            return None
+        try:
+            told = json.loads((folder / files.VERIFIED).read_bytes())
+            return cls(size, told["ok"] is True, float(told["at"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls(size, None, 0.0)
+
+
 def _moved(options: TrailOptions | None) -> Event:
     """The last word of a trail that is no longer written."""
     where = str(options.path) if options is not None else "off"
@@ -61,6 +87,9 @@ class Audit:
         self._masking = masking
         self._owner = owner
         self._closing: set[asyncio.Task[None]] = set()
+        self._seen: _Seen | None = None
+        """What the folder held at the last look."""
+        self._seen_next: _Seen | None = None
         self._failures = self._lost = 0
         """Of trails that are closed."""
         self._records = metrics.counter(
@@ -91,41 +120,38 @@ class Audit:
                 "audit_last_verified_timestamp_seconds",
                 "When `gateway audit verify` last found the trail whole, since 1970; 0: never.",
                 rule="max",
-                read=self._verified,
+                read=self._shown(lambda seen: seen.at if seen.intact else 0.0),
             )
             metrics.gauge(
                 "audit_intact",
                 "Whether the last verification found the audit trail whole.",
                 rule="min",
-                read=self._intact,
+                read=self._shown(lambda seen: None if seen.intact is None else float(seen.intact)),
             )
-            metrics.gauge("audit_bytes", "Size of the audit trail on the disk.", rule="max", read=self._size)
+            metrics.gauge(
+                "audit_bytes",
+                "Size of the audit trail on the disk.",
+                rule="max",
+                read=self._shown(lambda seen: seen.size),
+            )
 
-    def _verified(self) -> Iterable[tuple[tuple[str, ...], float]]:
-        if self.options is None:
-            return []
-        try:
-            told = json.loads((self.options.path / files.VERIFIED).read_bytes())
-            return [((), float(told["at"]) if told["ok"] is True else 0.0)]
-        except (OSError, ValueError, KeyError, TypeError):
-            return [((), 0.0)]
+    @property
+    def verified_at(self) -> float:
+        """When the trail was last verified, by whomever and whatever came of it, as of the last look; 0: never."""
+        return self._seen.at if self._seen is not None else 0.0
 
-    def _intact(self) -> Iterable[tuple[tuple[str, ...], float]]:
-        if self.options is None:
-            return []
-        try:
-            return [((), float(json.loads((self.options.path / files.VERIFIED).read_bytes())["ok"] is True))]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []  # never verified
+    def look(self) -> None:
+        """Look at the folder for the metrics of a trail. Blocks for as long as the disk does: never on the loop."""
+        if self.options is not None:
+            self._seen = _Seen.of(self.options.path)
 
-    def _size(self) -> Iterable[tuple[tuple[str, ...], float]]:
-        if self.options is None:
-            return []
-        try:
-            with os.scandir(self.options.path) as entries:
-                return [((), float(sum(entry.stat(follow_symlinks=False).st_size for entry in entries)))]
-        except OSError:
-            return []
+    def _shown(self, take: Callable[[_Seen], float | None]) -> Callable[[], Iterable[tuple[tuple[str, ...], float]]]:
+        def read() -> Iterable[tuple[tuple[str, ...], float]]:
+            seen = self._seen if self.options is not None else None
+            value = take(seen) if seen is not None else None
+            return [((), value)] if value is not None else []
+
+        return read
 
     # -- events ------------------------------------------------------------------------------------------------
 
@@ -175,6 +201,8 @@ class Audit:
             if options.deny:
                 raise OSError(error.errno, f"audit: {options.path}: {error.strerror}") from error
             # It is tried again with the first record, and `/readyz` tells.
+        if self._owner:
+            self._seen_next = _Seen.of(options.path)
         return Trail(
             ledger,
             writer,
@@ -191,6 +219,7 @@ class Audit:
         if old is not None and self._owner:
             old.record(_moved(self._next[0]))
         (self.options, self._trail), self._next = self._next, None
+        self._seen = self._seen_next
         if old is not None:
             self._retire(old)
         if self._trail is not None and self._owner:
