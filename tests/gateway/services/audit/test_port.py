@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,20 @@ async def test_when_it_was_verified_last(options: TrailOptions, note: str, expec
     await audit.prepare(options)
     audit.commit()
     (options.path / "verified.json").write_text(note)
+    audit.look()
     assert values(metrics)["audit_last_verified_timestamp_seconds"] == [[[], expected]]
+    assert values(metrics)["audit_intact"] == ([[[], float(bool(expected))]] if "{" in note else [])
+    assert values(metrics)["audit_bytes"][0][1] > len(note)
     await audit.close()
     assert time.time() > expected
+
+
+async def test_a_disk_that_hangs_holds_up_no_scrape(options: TrailOptions):
+    """Whoever asks for metrics asks the loop of a gateway with one worker."""
+    metrics = Metrics()
+    audit = Audit(metrics, Masking(), owner=True)
+    await audit.prepare(options)
+    audit.commit()
+    os.mkfifo(options.path / "verified.json")  # a read waits for ever
+    assert values(metrics)["audit_last_verified_timestamp_seconds"] == [[[], 0.0]]
+    await audit.close()
