@@ -104,6 +104,27 @@ def test_id_and_trace_are_told_where_there_are_any():
     assert lines(request)[-2:] == ["X-Request-Id: 0197-id", "traceparent: 00-trace-span-01"]
 
 
+TRACE, OTHER = f"00-{'ab' * 16}-{'cd' * 8}-01", f"00-{'12' * 16}-{'cd' * 8}-01"
+
+
+@pytest.mark.parametrize(
+    ("fields", "passed"),
+    [
+        pytest.param([("traceparent", TRACE), ("tracestate", "a=1"), ("Tracestate", "b=2")],
+                     ["tracestate: a=1", "Tracestate: b=2"], id="with its trace"),
+        pytest.param([("tracestate", "a=1")], [], id="not without one"),
+        pytest.param([("traceparent", OTHER), ("tracestate", "a=1")], [], id="not with another"),
+        pytest.param([("traceparent", TRACE), ("traceparent", OTHER), ("tracestate", "a=1")], [],
+                     id="not where two traces are named"),
+        pytest.param([("traceparent", TRACE), ("tracestate", ",".join(["a=1"] * 33))], [], id="not with 33 members"),
+    ],
+)  # fmt: skip
+def test_tracestate_goes_on(fields, passed):
+    request = a_request(*fields)
+    request.id, request.trace = "0197-id", TRACE.encode()
+    assert [line for line in lines(request) if line.lower().startswith("tracestate")] == passed
+
+
 def test_an_upgrade_is_asked_for():
     request = a_request(("Upgrade", "websocket"), ("Connection", "upgrade"))
     request.upgrade = "websocket"
