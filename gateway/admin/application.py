@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from gateway.admin.answers import as_json, problem
-from gateway.admin.desk import Desk
+from gateway.admin.desk import Desk, Keeping
 from gateway.admin.readiness import readiness
 from gateway.admin.visitor import Visitors
 from gateway.admin.witness import Witness
@@ -22,14 +22,12 @@ from gateway.config.dump import dump_masked
 from gateway.config.listener import Admin
 from gateway.config.load import Loaded
 from gateway.services.audit import Audit
-from gateway.services.masking import Masking
 from gateway.services.metrics import Snapshot, merge, render
-from gateway.services.queue import Queue
 
 log = logging.getLogger("gateway.admin")
 
 
-class Gateway(Protocol):
+class Gateway(Keeping, Protocol):
     """What the admin API needs of the gateway."""
 
     @property
@@ -50,15 +48,6 @@ class Gateway(Protocol):
     @property
     def checks(self) -> dict[str, dict[str, Any]]:
         """Results of ``health.checks``."""
-        ...
-
-    @property
-    def masking(self) -> Masking:
-        """What data goes through before operators see it."""
-        ...
-
-    async def queue(self) -> Queue:
-        """The durable queue. Raises RuntimeError without one, QueueUnavailable or QueueUrlError if it cannot open."""
         ...
 
     async def snapshots(self) -> list[Snapshot]:
@@ -87,10 +76,6 @@ class Gateway(Protocol):
 
     async def plugin_view(self, route: str, id: str, name: str, method: str, query: dict[str, str]) -> list[Any]:  # noqa: A002
         """What every worker's instance of a plugin answers. Raises LookupError."""
-        ...
-
-    async def erase(self, subject: str) -> list[dict[str, Any]]:
-        """Of every worker: how much its plugins have ``erased`` of a subject's data, and which have ``failed``."""
         ...
 
 

@@ -22,7 +22,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 
@@ -36,10 +36,8 @@ from gateway.plugin.queued import (
     selection,
     tally_shown,
 )
+from gateway.services.masking import Masking
 from gateway.services.queue import Query, Queue, QueueError, QueueUnavailable, QueueUrlError, State
-
-if TYPE_CHECKING:
-    from gateway.admin.application import Gateway
 
 log = logging.getLogger("gateway.admin")
 
@@ -51,10 +49,27 @@ _LONGEST_BODY: Final = 4096
 Answering = Callable[[Queue, web.Request], Awaitable[web.StreamResponse]]
 
 
+class Keeping(Protocol):
+    """What this part needs of the gateway."""
+
+    @property
+    def masking(self) -> Masking:
+        """What data goes through before operators see it."""
+        ...
+
+    async def queue(self) -> Queue:
+        """The durable queue. Raises RuntimeError without one, QueueUnavailable or QueueUrlError if it cannot open."""
+        ...
+
+    async def erase(self, subject: str) -> list[dict[str, Any]]:
+        """Of every worker: how much its plugins have ``erased`` of a subject's data, and which have ``failed``."""
+        ...
+
+
 class Desk:
     """The part of the admin API that is about kept work."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Keeping) -> None:
         self._gateway = gateway
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
