@@ -273,7 +273,10 @@ class Tenant(Plugin[TenantSettings]):
         self._challenge = f'Bearer realm="{context.route}"'
         labels = ("route", "plugin", "tenant")
         self._requests = context.metrics.counter(
-            "tenant_requests_total", "Requests by tenant and class of status.", (*labels, "status"), limit=_MOST_CHILDREN
+            "tenant_requests_total",
+            "Requests by tenant and class of status.",
+            (*labels, "status"),
+            limit=_MOST_CHILDREN,
         )
         self._seconds = context.metrics.counter(
             "tenant_request_seconds_total", "Time that they took.", labels, limit=_MOST_CHILDREN

@@ -48,7 +48,9 @@ class HttpSignature(Authenticator[HttpSignatureSettings]):
         self._time = context.clock.time
         self._accept = _accept(settings.verify) if settings.verify is not None else ""
         counts = context.metrics.counter(
-            "http_signature_messages_total", "Messages by what became of their signature.", ("route", "plugin", "outcome")
+            "http_signature_messages_total",
+            "Messages by what became of their signature.",
+            ("route", "plugin", "outcome"),
         )
         names = ("verified", "missing", "invalid", "replayed", "signed", "unsigned")
         self._counts = {name: counts.child(context.route, context.id, name) for name in names}

@@ -29,7 +29,9 @@ class Logout:
         self._context = context
         self._keeper = keeper
         self._login = login
-        logouts = context.metrics.counter("oidc_logouts_total", "Logouts by who asked.", ("route", "plugin", "initiator"))
+        logouts = context.metrics.counter(
+            "oidc_logouts_total", "Logouts by who asked.", ("route", "plugin", "initiator")
+        )
         self._by_user, self._by_provider = (logouts.child(context.route, context.id, by) for by in ("user", "provider"))
 
     async def user(self, request: Request) -> Response:
