@@ -54,7 +54,9 @@ def test_the_class_of_a_name(name: str, expected: str):
 
 
 def test_a_plugin_of_an_installed_package(monkeypatch, acme):
-    installed(monkeypatch, EntryPoint("acme_audit", "acme:Audit", "gateway.plugins"), EntryPoint("x", "acme:Audit", "other"))
+    installed(
+        monkeypatch, EntryPoint("acme_audit", "acme:Audit", "gateway.plugins"), EntryPoint("x", "acme:Audit", "other")
+    )
     assert registry.find("acme_audit") is Audit
     assert "acme_audit" in registry.names()
     assert "x" not in registry.names()
