@@ -168,7 +168,7 @@ def environment(interpreter: Interpreter) -> Path:
     print(f"· installing the project for {interpreter.path} into {home} (once)", file=sys.stderr)
     run([str(interpreter.path), "-m", "venv", "--clear", "--without-pip", str(home)])
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "--python", str(python)]
-    run([*pip, "install", "--editable", str(HERE.parent)])
+    run([*pip, "install", "--editable", f"{HERE.parent}[otel]"])  # traces are measured, too
     mark.write_text(wanted)
     return python
 
