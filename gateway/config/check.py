@@ -6,10 +6,9 @@ layer and report through `Loaded.problem`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from gateway import registry
 from gateway.config.address import Address, is_loopback
@@ -17,20 +16,17 @@ from gateway.config.entry import AnyEntry, PluginEntry, plugins_in
 from gateway.config.listener import ListenerTls
 from gateway.config.log_check import log_mistakes
 from gateway.config.model import Config, Route
+from gateway.config.pem import Mistake, authority_mistakes, certificate_mistakes
 from gateway.config.routing import mistakes
 from gateway.config.tracing import CollectorTls
 from gateway.config.upstream import Upstream
 from gateway.config.wording import Step, suggest
 from gateway.plugin import Authenticator, Mode, Plugin
 from gateway.plugin import Scope as StateScope
-from gateway.plugin.document import read_limited
 from gateway.plugin.tree import Severity
 from gateway.plugin.upstream import upstreams_in
 from gateway.services import tracing as tracing_service
 from gateway.services import unhandled
-
-LARGEST_PEM: Final = 8 * 1024 * 1024
-"""Bytes: the system's whole list of authorities is a quarter of a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +85,11 @@ def _warning(path: tuple[Step, ...], message: str, *, of_key: bool = False) -> F
     return Finding(path, message, severity=Severity.WARNING, of_key=of_key)
 
 
+def _found(mistakes: Iterable[Mistake]) -> Iterator[Finding]:
+    """As findings: every one of them is an error."""
+    return (Finding(path, message) for path, message in mistakes)
+
+
 def _no_upstream(path: tuple[Step, ...], name: str, scope: Scope) -> Finding:
     return Finding(path, f"no upstream is called {str(name)!r}", suggest(name, scope.upstreams))
 
@@ -136,54 +137,16 @@ def _overlap(one: Address, other: Address) -> bool:
 
 
 def _server_tls(tls: ListenerTls, path: tuple[Step, ...]) -> Iterator[Finding]:
-    yield from _certificate(tls.cert, tls.key, path)
+    yield from _found(certificate_mistakes(tls.cert, tls.key, path))
     if tls.client_ca is not None:
-        yield from _authorities(tls.client_ca, (*path, "client_ca"))
-
-
-def _readable(file: Path, path: tuple[Step, ...]) -> Finding | None:
-    try:
-        read_limited(file, LARGEST_PEM, regular=True)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        return Finding(path, f"cannot read {file}: {reason}")
-    return None
-
-
-def _certificate(cert: Path, key: Path, path: tuple[Step, ...]) -> Iterator[Finding]:
-    missing = [found for name, file in (("cert", cert), ("key", key)) if (found := _readable(file, (*path, name)))]
-    yield from missing
-    if missing:
-        return
-    import ssl  # noqa: PLC0415 - a gateway without TLS does without it
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
-    except (ssl.SSLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or str(error)
-        yield Finding(
-            (*path, "cert"), f"expected a PEM certificate and, in `key`, the key to it, without a password: {reason}"
-        )
-
-
-def _authorities(file: Path, path: tuple[Step, ...]) -> Iterator[Finding]:
-    if (finding := _readable(file, path)) is not None:
-        yield finding
-        return
-    import ssl  # noqa: PLC0415
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except (ssl.SSLError, OSError, ValueError) as error:
-        yield Finding(path, f"expected PEM certificates of authorities: {getattr(error, 'reason', None) or error}")
+        yield from _found(authority_mistakes(tls.client_ca, (*path, "client_ca")))
 
 
 # -- operation ---------------------------------------------------------------------------------------------------------
 
 
 def _operation(config: Config) -> Iterator[Finding]:
-    for path, message in log_mistakes(config):
-        yield Finding(path, message)
+    yield from _found(log_mistakes(config))
     for log, sinks in (("access_log", config.access_log.to), ("log", config.log.to)):
         for index, sink in enumerate(sinks):
             yield from _collector_tls(sink.tls, (log, "to", index, "tls"))
@@ -233,9 +196,9 @@ def _tracing(config: Config) -> Iterator[Finding]:
 
 def _collector_tls(tls: CollectorTls, path: tuple[Step, ...]) -> Iterator[Finding]:
     if tls.cert is not None and tls.key is not None:
-        yield from _certificate(tls.cert, tls.key, path)
+        yield from _found(certificate_mistakes(tls.cert, tls.key, path))
     if tls.ca is not None:
-        yield from _authorities(tls.ca, (*path, "ca"))
+        yield from _found(authority_mistakes(tls.ca, (*path, "ca")))
 
 
 def _durable(config: Config) -> Iterator[Finding]:
@@ -291,9 +254,9 @@ def _upstream(config: Config, name: str, upstream: Upstream, scope: Scope) -> It
     yield from _targets(config, upstream, path)
     tls = upstream.tls
     if tls.cert is not None and tls.key is not None:
-        yield from _certificate(tls.cert, tls.key, (*path, "tls"))
+        yield from _found(certificate_mistakes(tls.cert, tls.key, (*path, "tls")))
     if tls.ca is not None:
-        yield from _authorities(tls.ca, (*path, "tls", "ca"))
+        yield from _found(authority_mistakes(tls.ca, (*path, "tls", "ca")))
     secure = any(target.origin.scheme == "https" for target in upstream.targets)
     if tls.model_fields_set and not secure:
         yield _warning((*path, "tls"), "no target is https, so this has no effect")

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from gateway.config import wording
-from gateway.config.check import LARGEST_PEM, Finding, Scope, findings, namesake
+from gateway.config.check import Finding, Scope, findings, namesake
 from gateway.config.dump import dump_masked
 from gateway.config.merge import merge
 from gateway.config.model import Config
+from gateway.config.pem import LARGEST_PEM
 from gateway.config.variables import expander
 from gateway.config.wording import Step
 from gateway.plugin.document import FileState, Reading, file_state, parse, plain, read_limited

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 from gateway.config.logs import LogSink
 from gateway.config.model import Config
+from gateway.config.pem import Mistake
 from gateway.config.wording import Step
 from gateway.services.log.address import EXTRA, available
 
-LogMistake = tuple[tuple[Step, ...], str]
-"""Where, and what."""
 
-
-def log_mistakes(config: Config) -> Iterator[LogMistake]:
+def log_mistakes(config: Config) -> Iterator[Mistake]:
     """Everything that keeps a log from being written as asked."""
     for log, sinks in (("access_log", config.access_log.to), ("log", config.log.to)):
         for index, sink in enumerate(sinks):
@@ -21,7 +19,7 @@ def log_mistakes(config: Config) -> Iterator[LogMistake]:
     yield from _routes(config)
 
 
-def _sink(path: tuple[Step, ...], sink: LogSink) -> Iterator[LogMistake]:
+def _sink(path: tuple[Step, ...], sink: LogSink) -> Iterator[Mistake]:
     file = sink.file
     if file is not None:
         if not file.parent.is_dir():
@@ -32,7 +30,7 @@ def _sink(path: tuple[Step, ...], sink: LogSink) -> Iterator[LogMistake]:
         yield (*path, "otlp"), f"expected {EXTRA} to be installed, which it needs"
 
 
-def _routes(config: Config) -> Iterator[LogMistake]:
+def _routes(config: Config) -> Iterator[Mistake]:
     known = {route.name for route in config.routes}
     for key, names in (("sample", config.access_log.sample.routes), ("slow", config.access_log.slow.routes)):
         for name in names:

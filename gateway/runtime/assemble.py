@@ -145,9 +145,8 @@ class Assembly:
             if instance.plugin.durable:
                 found = self._behind(route, instance, instances[index + 1 :], end)
                 self._runtime.behind[route.name, instance.id] = found
-        if any(
-            acts(type(each.plugin)) for each in instances
-        ):  # without plugins there is nobody but `Runtime.handle` to see what the end raises
+        # Without plugins there is nobody but `Runtime.handle` to see what the end raises.
+        if any(acts(type(each.plugin)) for each in instances):
             links = [self._link(instance) for instance in instances]
             last = untold(handler) if self._timed else handler
             handler = compose(links, last, self._runtime.render, self._observe)

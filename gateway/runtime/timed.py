@@ -30,6 +30,19 @@ def timed(plugin: Plugin[Any], handler: Handler) -> Handler:
     # One of an attempt chain has its upstream before it, as its id may be that of a plugin of the route's list, too.
     name = f"{context.route}/{context.id}" if context.route.startswith("upstream:") else context.id
 
+    return _measured(handler, name)
+
+
+def untold(handler: Handler) -> Handler:
+    """What stands at the end of a chain: its time is that of no plugin."""
+    return _measured(handler, "")
+
+
+def _measured(handler: Handler, name: str) -> Handler:
+    """Adds what the handler itself takes to the time under ``name``, if there is one, and all of it to its caller's
+    ``inner``.
+    """
+
     async def measured(request: Request) -> Response:
         spent = request.spent
         if spent is None or spent.plugins is None:
@@ -40,25 +53,9 @@ def timed(plugin: Plugin[Any], handler: Handler) -> Handler:
             return await handler(request)
         finally:
             took = monotonic() - began
-            spent.plugins[name] = spent.plugins.get(name, 0.0) + took - spent.inner
+            if name:
+                spent.plugins[name] = spent.plugins.get(name, 0.0) + took - spent.inner
             spent.inner = outer + took
-
-    return measured
-
-
-def untold(handler: Handler) -> Handler:
-    """What stands at the end of a chain: its time is that of no plugin."""
-
-    async def measured(request: Request) -> Response:
-        spent = request.spent
-        if spent is None or spent.plugins is None:
-            return await handler(request)
-        outer, spent.inner = spent.inner, 0.0
-        began = monotonic()
-        try:
-            return await handler(request)
-        finally:
-            spent.inner = outer + monotonic() - began
 
     return measured
 
